@@ -1,0 +1,379 @@
+"""Dashboard in Chromium."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from workbench.widgets import _plotly
+from workbench.widgets._aggregate import BROWSER_ROWS
+from workbench.widgets.dashboard import Dashboard
+
+_made = runpy.run_path(str(Path(__file__).parent.parent / "fixtures/runs.py"))
+make_runs, make_events = _made["make_runs"], _made["make_events"]
+
+# The bare page has no widget manager that would load the model with plotly.js.
+_LOAD = """async (esm) => { const url = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
+  (await import(url)).default.initialize(); }"""
+
+# By how many pixels each chart misses the width of its panel.
+_MISFITS = """[...document.querySelectorAll('.wb-db-box')]
+  .map((box) => box.clientWidth - box.querySelector('.main-svg').clientWidth)"""
+
+
+def _between(low: float, high: float) -> dict:
+    return {"min": low, "below": high}
+
+
+def show(mount, board: Dashboard, **options):
+    """The dashboard on the bare page, its charts drawn."""
+    page = mount(board, **options)
+    page.evaluate(_LOAD, _plotly.source())
+    page.wait_for_selector(".wb-dashboard[data-charts]")
+    return page
+
+
+def settled(page, action) -> None:
+    """Do something and wait for the numbers that follow from it."""
+    before = page.locator(".wb-dashboard").get_attribute("data-turn")
+    action()
+    page.wait_for_function("b => document.querySelector('.wb-dashboard').dataset.turn !== b", arg=before)
+
+
+def drag(page, locator, x0: float, x1: float) -> None:
+    """Drag along the middle of an element; places as shares of its width."""
+    locator.scroll_into_view_if_needed()
+    box = locator.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + x0 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x1 * box["width"], y, steps=6)
+    page.mouse.up()
+
+
+def fact(page, key: str) -> str:
+    return page.locator(f"[data-fact={key}]").inner_text()
+
+
+def bar(page, panel: str, number: int, trace: int = 0):
+    """One drawn bar of a panel."""
+    return page.locator(f"[data-panel={panel}] .barlayer .trace").nth(trace).locator("path").nth(number)
+
+
+def hover_bar(page, panel: str, number: int, trace: int = 0) -> str:
+    """Move to the middle of a bar and read its card; Plotly's own layer above it takes the pointer."""
+    shape = bar(page, panel, number, trace)
+    shape.scroll_into_view_if_needed()
+    box = shape.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(f"[data-panel={panel}] .wb-db-cursor:not(:empty)")
+    return page.locator(f"[data-panel={panel}] .wb-db-cursor").inner_text()
+
+
+def click_bar(page, panel: str, number: int, trace: int = 0, *, keys: tuple[str, ...] = ()) -> None:
+    """Click the middle of a bar."""
+    hover_bar(page, panel, number, trace)
+    for key in keys:
+        page.keyboard.down(key)
+    page.mouse.down()
+    page.mouse.up()
+    for key in keys:
+        page.keyboard.up(key)
+
+
+@pytest.mark.parametrize(
+    ("theme", "width"), [("light", 1240), ("dark", 1240), ("light", 420), ("dark", 420), ("light", 760)]
+)
+def test_looks(mount, shot, theme: str, width: int) -> None:
+    """Every theme and size has its picture, filtered and with a hovered bar; nothing is wider than its cell."""
+    runs = make_runs(300, hostile=True)
+    page = show(mount, Dashboard(runs, make_events(runs)), theme=theme, width=width)
+    shot(page.locator(".wb-dashboard"), f"dashboard-{theme}-{width}")
+    assert page.locator(".js-plotly-plot").count() == 8
+    assert page.evaluate("document.querySelector('.wb-dashboard').scrollWidth") <= width
+
+    settled(page, lambda: click_bar(page, "groups", 1))
+    hover_bar(page, "duration", 6)
+    shot(page.locator(".wb-dashboard"), f"dashboard-filtered-{theme}-{width}")
+
+
+def test_click_filters_the_other_panels(mount) -> None:
+    """A click on a bar filters all other panels, not its own; Ctrl adds a bar; a second click takes it back."""
+    runs = make_runs(400)
+    board = Dashboard(runs)
+    page = show(mount, board, width=1240)
+
+    settled(page, lambda: click_bar(page, "status", 1))
+    assert board.filters == {"status": ["failed"]}
+    failed = runs.filter(status="failed")
+    assert fact(page, "runs").split("\n")[1:] == [str(failed.height), "of 400"]
+    assert page.locator("[data-panel=status] .barlayer path").count() == 4
+    settled(page, lambda: click_bar(page, "groups", 0, trace=1))
+    agent = board._plan["groups"]["agent_type"][0]
+    assert board.filters == {"status": ["failed"], "agent_type": [agent]}
+    assert board.selected.equals(failed.filter(agent_type=agent))
+    settled(page, lambda: click_bar(page, "status", 0, keys=("Control",)))
+    assert board.filters["status"] == ["failed", "completed"]
+    settled(page, lambda: page.get_by_role("button", name="Remove the filter Status").click())
+    settled(page, lambda: click_bar(page, "groups", 0))
+    assert board.filters == {}
+    assert fact(page, "runs").split("\n")[1] == "400"
+
+
+@pytest.mark.parametrize(
+    ("panel", "number", "expected"),
+    [
+        ("errors", 0, lambda b: {"error_kind": [b._plan["kinds"][0]]}),
+        ("tokens", 1, lambda _b: {"cache_read_tokens": {"min": 1}}),
+        ("duration", 5, lambda b: {"execution_time_ms": _between(*b._plan["edges"]["execution_time_ms"][5:7])}),
+        ("faults", 0, lambda b: {"fault": [b._meta["faults"][0]]}),
+    ],
+)  # fmt: skip
+def test_every_panel_filters(mount, panel: str, number: int, expected) -> None:
+    """Each kind of bar becomes its filter; the code reproduces the selection."""
+    runs = make_runs(400)
+    events = make_events(runs)
+    board = Dashboard(runs, events)
+    page = show(mount, board, width=1240)
+
+    settled(page, lambda: click_bar(page, panel, number))
+
+    assert board.filters == expected(board)
+    scope: dict = {"runs": runs, "events": events}
+    exec(board.code, scope)
+    assert scope["selected"].equals(board.selected)
+    assert 0 < board.selected.height < 400
+    assert fact(page, "runs").split("\n")[1] == str(board.selected.height)
+
+
+def test_unpriced_and_untimed_have_bars(mount) -> None:
+    """Runs without a cost and without a time are counted, named and can be chosen."""
+    runs = make_runs(300)
+    board = Dashboard(runs)
+    page = show(mount, board, width=1240)
+
+    assert f"{runs['cost_usd'].null_count()} unpriced" in fact(page, "cost")
+    assert (
+        f"{runs['started_at'].null_count()} runs without a time"
+        in page.locator("[data-panel=time] .wb-db-note").inner_text()
+    )
+    settled(page, lambda: click_bar(page, "cost", 0, trace=1))
+    assert board.filters == {"cost_usd": {"is_null": True}}
+    settled(page, lambda: click_bar(page, "time", 0, trace=3))
+    assert board.filters["started_at"] == {"is_null": True}
+    assert board.selected.equals(runs.filter(pl.col("cost_usd").is_null(), pl.col("started_at").is_null()))
+
+
+def test_brush_chooses_a_time(mount) -> None:
+    """A drag over the time panel filters to whole bars; the chip takes it back."""
+    runs = make_runs(400)
+    board = Dashboard(runs)
+    page = show(mount, board, width=1240)
+
+    settled(page, lambda: drag(page, page.locator("[data-panel=time] .nsewdrag").first, 0.25, 0.5))
+    rule = board.filters["started_at"]
+    low, high = (_made["datetime"].fromisoformat(rule[key]) for key in ("min", "below"))
+    assert board.selected.equals(runs.filter(pl.col("started_at") >= low, pl.col("started_at") < high))
+    assert 60 < board.selected.height < 140
+    assert low.hour % 12 == high.hour % 12 == 0
+    settled(page, lambda: page.get_by_role("button", name="Remove the filter Started").click())
+    assert board.filters == {}
+
+
+def test_keyboard_alone(mount) -> None:
+    """In a panel arrows walk its bars and say them, Enter filters, Shift+arrows choose a time, Escape clears."""
+    board = Dashboard(make_runs(200))
+    page = show(mount, board, width=1240)
+    box = page.locator("[data-panel=status] .wb-db-box")
+
+    box.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    said = page.evaluate(
+        "document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).textContent"
+    )
+    assert said.startswith("failed: ")
+    assert page.locator("[data-panel=status] .wb-db-cursor").inner_text() == said.replace(": ", " ", 1)
+    settled(page, lambda: page.keyboard.press("Enter"))
+    assert board.filters == {"status": ["failed"]}
+    assert page.evaluate("document.activeElement.closest('[data-panel]').dataset.panel") == "status"
+    settled(page, lambda: page.keyboard.press("Escape"))
+    assert board.filters == {}
+    page.locator("[data-panel=time] .wb-db-box").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    settled(page, lambda: page.keyboard.press("Shift+ArrowRight"))
+    settled(page, lambda: page.keyboard.press("Shift+ArrowRight"))
+
+    bins = board._plan["time"]
+    start = bins["start"] + bins["width"]
+    rule = board.filters["started_at"]
+    moments = [_made["datetime"].fromisoformat(rule[key]).timestamp() * 1000 for key in ("min", "below")]
+    assert moments == [start, start + 3 * bins["width"]]
+
+
+def test_group_picker(mount) -> None:
+    """The comparison is by agent, model, task or source."""
+    board = Dashboard(make_runs(300))
+    page = show(mount, board, width=1240)
+
+    settled(page, lambda: page.get_by_label("Compare by").select_option("task"))
+
+    assert board.group == "task"
+    assert page.locator("[data-panel=groups] .wb-db-title").inner_text() == "By task"
+    assert "13 more in the picker above" in page.locator("[data-panel=groups] .wb-db-note").inner_text()
+
+
+def test_hostile_names_stay_text(mount) -> None:
+    """Plotly reads HTML in its labels; names of agents write none."""
+    evil = '<a href="javascript:alert(1)">click</a><b>%{y}</b>&lt;i&gt;'
+    runs = make_runs(100).with_columns(agent_type=pl.lit(evil), error_type=pl.lit(evil), model=pl.lit("<i>m</i>"))
+    page = show(mount, Dashboard(runs), width=1240)
+
+    labels = page.locator("[data-panel=groups] .ytick text").all_text_contents()
+    assert [label[:20] for label in labels] == [evil[:20]]
+    assert page.locator(".wb-dashboard a, .wb-dashboard b").count() == 0
+    settled(page, lambda: page.get_by_label("Compare by").select_option("model"))
+    assert page.locator("[data-panel=groups] .ytick text").all_text_contents() == ["<i>m</i>"]
+    assert page.locator("[data-panel=groups] .ytick tspan").count() == 0
+    assert evil in hover_bar(page, "errors", 0)
+    assert page.locator(".wb-dashboard a, .wb-dashboard b").count() == 0
+
+
+def test_theme_switches_live(mount) -> None:
+    """The charts take the host's colours, and the other ones as soon as the theme changes."""
+    page = show(mount, Dashboard(make_runs(50)), theme="light")
+    colour = "getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill"
+
+    light = page.evaluate(colour)
+    page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
+    page.wait_for_function(f"before => {colour} !== before", arg=light)
+
+    assert (light, page.evaluate(colour)) == ("rgb(47, 111, 171)", "rgb(116, 179, 240)")
+
+
+def test_charts_follow_the_width(mount) -> None:
+    """The charts are as wide as their panels, also after the cell was hidden, shown and made narrow."""
+    page = show(mount, Dashboard(make_runs(50)), width=1000)
+    fits = f"{_MISFITS}.every((by) => Math.abs(by) < 2)"
+
+    colour = "getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill"
+    page.wait_for_function(fits)
+    page.evaluate("document.querySelector('#cell').style.display = 'none'")
+    page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
+    page.wait_for_timeout(100)
+    page.evaluate("document.querySelector('#cell').style.display = ''")
+    page.wait_for_function(f"{colour} === 'rgb(116, 179, 240)'")
+    page.evaluate("document.querySelector('#cell').style.width = '430px'")
+    page.wait_for_function(fits)
+
+    assert page.locator("[data-panel=time] .main-svg").first.bounding_box()["width"] < 430
+
+
+def test_nothing_and_little(mount) -> None:
+    """No run is an empty state; runs without times, costs, durations and tokens still make a dashboard."""
+    page = mount(Dashboard(make_runs(3).clear()))
+    assert "No runs yet" in page.locator(".wb-empty").inner_text()
+
+    page = show(mount, Dashboard(make_runs(30).select("id", "status", "agent_type")))
+    assert fact(page, "duration").split("\n")[1] == "–"
+    assert page.locator("[data-panel=tokens]").inner_text().endswith("No token counts here")
+    assert page.locator("[data-panel=cost]").inner_text() != ""
+
+
+def test_more_runs_than_the_browser_holds(mount) -> None:
+    """Above the bound the kernel answers: no columns are sent, clicks filter all the same, numbers are the frame's."""
+    runs = make_runs(2_000)
+    many = pl.concat([runs] * (BROWSER_ROWS // runs.height + 1))
+    board = Dashboard(many)
+    page = show(mount, board, width=1240)
+
+    assert len(board.get_state()["_data"]) == 0
+    settled(page, lambda: click_bar(page, "status", 1))
+    assert fact(page, "runs").split("\n")[1] == f"{(many['status'] == 'failed').sum():,}"
+    assert board.selected.height == (many["status"] == "failed").sum()
+
+
+def test_speed_of_a_click(mount) -> None:
+    """At 100,000 runs a click filters and redraws everything fast enough to feel direct."""
+    runs = make_runs(100_000)
+    board = Dashboard(runs)
+    page = show(mount, board, width=1240)
+
+    took = page.evaluate(
+        """async () => { const root = document.querySelector(".wb-dashboard"); const times = [];
+        for (const status of [["failed"], ["completed"], ["failed", "running"]]) {
+          const before = root.dataset.turn; const a = performance.now();
+          model.set("filters", { status, agent_type: ["airline-agent"] });
+          while (root.dataset.turn === before) await new Promise((r) => setTimeout(r, 0));
+          times.push(performance.now() - a); }
+        return times }"""
+    )
+
+    print(f"100,000 runs: {len(board._data):,} bytes of columns; filter and redraw in ms: {took}")
+    assert sorted(took)[1] < 1000
+
+
+def test_saved_page_is_alive(offline_page, tmp_path: Path) -> None:
+    """The saved file has its charts with the network off, and clicks still filter."""
+    path = tmp_path / "board.html"
+    document = Dashboard(make_runs(150)).to_html(path)
+    offline_page.goto(path.as_uri())
+    offline_page.wait_for_selector(".wb-dashboard[data-charts]")
+
+    settled(offline_page, lambda: click_bar(offline_page, "status", 1))
+    assert offline_page.locator(".wb-chip").inner_text().startswith("Status: failed")
+    assert not offline_page.locator(".wb-static").is_visible()
+    assert len(document) < 1_500_000
+
+
+_SETUP = """
+import workbench as wb
+from fixtures.runs import make_runs, make_events
+runs = make_runs(300)
+"""
+
+
+def test_in_jupyterlab(notebook, shot) -> None:
+    """In JupyterLab: plotly.js comes once for two dashboards; click, brush and keys reach the kernel; themes switch."""
+    notebook.open(
+        _SETUP, "d = wb.Dashboard(runs, make_events(runs))\nd", "e = wb.Dashboard(runs.head(20))\ne"
+    ).run_all()
+    page = notebook.page
+    page.wait_for_selector(".wb-dashboard[data-charts] >> nth=1", timeout=60_000)
+    first = page.locator(".wb-dashboard").first
+    page.evaluate("document.querySelector('.wb-dashboard').scrollIntoView()")
+
+    assert page.evaluate("[...globalThis[Symbol.for('workbench.libraries')].keys()].length") == 1
+    assert notebook.kernel("d._plotly is e._plotly") is True
+    assert notebook.kernel("len(d._esm)") < 150_000
+    shape = first.locator("[data-panel=status] .barlayer path").nth(1)
+    shape.scroll_into_view_if_needed()
+    box = shape.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    first.locator("[data-panel=status] .wb-db-cursor:not(:empty)").wait_for()
+    page.mouse.down()
+    page.mouse.up()
+    notebook.wait_kernel("d.filters", {"status": ["failed"]})
+    assert notebook.kernel("d.selected.height == (runs['status'] == 'failed').sum()") is True
+    notebook.drag(first.locator("[data-panel=time] .nsewdrag").first, 0.2, 0.5, 0.6, 0.5)
+    notebook.wait_kernel("sorted(d.filters)", ["started_at", "status"])
+    assert notebook.kernel("d.selected.height") == int(first.get_attribute("data-runs") or 0)
+    shot(page, "dashboard-lab-light")
+    before = page.evaluate("getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill")
+    notebook.theme("dark")
+    page.wait_for_function(
+        "b => getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill !== b", arg=before
+    )
+    page.wait_for_timeout(1500)  # JupyterLab's splash
+    page.evaluate("document.querySelector('.wb-dashboard').scrollIntoView()")
+    shot(page, "dashboard-lab-dark")
+    assert max(map(abs, page.evaluate(_MISFITS))) < 2
+    notebook.theme("light")
+    assert (
+        notebook.kernel("repr(d)")
+        == f"Dashboard(executions=300, failed={(make_runs(300)['status'] == 'failed').sum()})"
+    )

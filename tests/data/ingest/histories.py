@@ -1,0 +1,196 @@
+"""Small made-up files of every format, and what the store holds: shared by the tests of bad and interrupted input."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.data.store.engine import Store
+
+SECOND_NS = 1_000_000_000
+START_NS = 1_700_000_000 * SECOND_NS
+
+
+def dumps(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+# -- claude-code: one line is one step ---------------------------------------------------------------------------------
+
+
+def claude_line(n: int, text: Any = "hello", **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "user",
+        "uuid": f"00000000-0000-4000-8000-{n:012d}",
+        "parentUuid": None,
+        "isSidechain": False,
+        "sessionId": "5e551000-0000-4000-8000-000000000001",
+        "timestamp": f"2025-05-01T12:00:{n % 60:02d}Z",
+        "message": {"role": "user", "content": text},
+        **fields,
+    }
+
+
+def claude(n: int = 4, text: Any = "hello") -> bytes:
+    return b"\n".join(dumps(claude_line(i, text)) for i in range(n)) + b"\n"
+
+
+# -- otlp: one span is one step ----------------------------------------------------------------------------------------
+
+
+def otlp_span(n: int, text: Any = "hello", **fields: Any) -> dict[str, Any]:
+    return {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": f"{n + 1:016x}",
+        "name": f"span {n}",
+        "startTimeUnixNano": str(START_NS + n * SECOND_NS),
+        "endTimeUnixNano": str(START_NS + (n + 1) * SECOND_NS),
+        "attributes": [{"key": "text", "value": {"stringValue": text}}],
+        **fields,
+    }
+
+
+def otlp_request(*spans: dict[str, Any]) -> dict[str, Any]:
+    service = [{"key": "service.name", "value": {"stringValue": "shop"}}]
+    return {"resourceSpans": [{"resource": {"attributes": service}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def otlp(n: int = 4, text: Any = "hello") -> bytes:
+    return b"\n".join(dumps(otlp_request(otlp_span(i, text))) for i in range(n)) + b"\n"
+
+
+# -- inspect: one event is one step ------------------------------------------------------------------------------------
+
+EVAL = {"run_id": "r", "task_id": "t", "task": "riddles", "model": "acme/m"}
+
+
+def inspect_sample(n: int, events: int = 2, text: Any = "hello") -> dict[str, Any]:
+    begin = {"event": "sample_init", "timestamp": "2025-05-01T12:00:00Z", "state": {"messages": [], "store": {}}}
+    notes = [{"event": "info", "timestamp": f"2025-05-01T12:00:{i:02d}Z", "data": text} for i in range(1, events)]
+    return {"id": n, "epoch": 1, "input": "why?", "messages": [], "store": {}, "events": [begin, *notes]}
+
+
+def inspect_json(n: int = 2, text: Any = "hello") -> bytes:
+    samples = [inspect_sample(i, text=text) for i in range(n)]
+    return dumps({"version": 2, "status": "success", "eval": EVAL, "samples": samples})
+
+
+def inspect_eval(n: int = 2, text: Any = "hello") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_journal/start.json", dumps({"version": 2, "eval": EVAL}))
+        for i in range(n):
+            archive.writestr(f"samples/{i}_epoch_1.json", dumps(inspect_sample(i, text=text)))
+        archive.writestr("header.json", dumps({"version": 2, "status": "success", "eval": EVAL}))
+    return out.getvalue()
+
+
+# -- tau-bench and tau2: one message is one step -----------------------------------------------------------------------
+
+
+def tau_run(task: int, text: Any = "hello") -> dict[str, Any]:
+    policy = {"role": "system", "content": "# Airline Agent Policy"}
+    return {
+        "task_id": task,
+        "trial": 0,
+        "reward": 1.0,
+        "info": {"task": {"user_id": "u"}},
+        "traj": [policy, {"role": "user", "content": text}],
+    }
+
+
+def tau_bench(n: int = 2, text: Any = "hello") -> bytes:
+    return dumps([tau_run(i, text) for i in range(n)])
+
+
+def tau2(n: int = 2, text: Any = "hello") -> bytes:
+    simulations = [
+        {
+            "id": f"s{i}",
+            "task_id": str(i),
+            "trial": 0,
+            "start_time": "2025-05-01T12:00:00",
+            "end_time": "2025-05-01T12:00:09",
+            "termination_reason": "user_stop",
+            "reward_info": {"reward": 1.0},
+            "messages": [
+                {"role": "assistant", "content": "hi", "timestamp": "2025-05-01T12:00:01"},
+                {"role": "user", "content": text, "timestamp": "2025-05-01T12:00:02"},
+            ],
+        }
+        for i in range(n)
+    ]
+    info = {"agent_info": {"llm": "m"}, "environment_info": {"domain_name": "airline"}}
+    return dumps({"timestamp": "2025-05-01", "info": info, "tasks": [], "simulations": simulations})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format: a maker of files, the file name, and the rows of a file made with its defaults."""
+
+    make: Callable[..., bytes]
+    name: str
+    n_runs: int
+    n_events: int
+
+
+KINDS = {
+    "claude-code": Kind(claude, "session.jsonl", 1, 4),
+    "otlp": Kind(otlp, "trace.jsonl", 1, 4),
+    "inspect-json": Kind(inspect_json, "log.json", 2, 4),
+    "inspect-eval": Kind(inspect_eval, "log.eval", 2, 4),
+    "tau-bench": Kind(tau_bench, "gpt-4o-airline.json", 2, 4),
+    "tau2": Kind(tau2, "results.json", 2, 4),
+}
+LINES = ("claude-code", "otlp")
+DOCUMENTS = ("inspect-json", "tau-bench", "tau2")
+
+# -- what the store holds ----------------------------------------------------------------------------------------------
+
+_TABLES = {
+    "imports": "id, source, path, sha256, size_bytes",
+    "tasks": "id, title, description, metadata::text, source, source_id, import_id, row_version",
+    "agent_executions": "id, task_id, parent_execution_id, agent_type, name, model, status, score, started_at, "
+    "completed_at, input::text, output::text, error, error_type, metadata::text, trace_id, execution_time_ms, "
+    "token_usage::text, cost, source, source_id, row_version",
+    "observability_events": "id, execution_id, step_number, event_type, name, agent, category, severity, timestamp, "
+    "duration_ms, trace_id, span_id, parent_span_id, data::text, raw, row_version",
+    "execution_snapshots": "id, execution_id, step_number, timestamp, state::text, keyframe_step, is_derived, "
+    "row_version",
+}
+
+
+def rows(store: Store, *, without_versions: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the tables that an ingest writes, without the columns that hold the clock of the writing."""
+    tables = {
+        name: columns.replace(", row_version", "") if without_versions else columns for name, columns in _TABLES.items()
+    }
+    with store.raw() as connection:
+        return {
+            name: connection.execute(f"SELECT {columns} FROM workbench.{name} ORDER BY id").fetchall()  # type: ignore[arg-type]
+            for name, columns in tables.items()
+        }
+
+
+def counts(store: Store) -> tuple[int, int]:
+    """Executions and events in the store."""
+    with store.raw() as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM workbench.agent_executions), "
+            "(SELECT count(*) FROM workbench.observability_events)"
+        ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def texts(store: Store) -> list[str]:
+    """The JSON of every event, in order."""
+    with store.raw() as connection:
+        found = connection.execute(
+            "SELECT data::text FROM workbench.observability_events ORDER BY execution_id, step_number, id"
+        ).fetchall()
+    return [text for (text,) in found]

@@ -1,0 +1,81 @@
+"""The README's code runs as it stands, in a fresh folder with a fresh home."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def session(name: str, answer: str) -> str:
+    """A short Claude Code session."""
+    common = {"sessionId": name, "cwd": "/src", "version": "2.0.0", "userType": "external", "isSidechain": False}
+    lines = [
+        {**common, "type": "user", "uuid": f"{name}-1", "parentUuid": None, "timestamp": "2026-11-20T10:00:00Z",
+         "message": {"role": "user", "content": "What is in a.txt?"}},
+        {**common, "type": "assistant", "uuid": f"{name}-2", "parentUuid": f"{name}-1",
+         "timestamp": "2026-11-20T10:00:02Z", "requestId": "r1",
+         "message": {"id": f"{name}-m1", "type": "message", "role": "assistant", "model": "claude-x",
+                     "content": [{"type": "tool_use", "id": f"{name}-t1", "name": "Read", "input": {"path": "a.txt"}}],
+                     "usage": {"input_tokens": 10, "output_tokens": 5}}},
+        {**common, "type": "user", "uuid": f"{name}-3", "parentUuid": f"{name}-2", "timestamp": "2026-11-20T10:00:03Z",
+         "message": {"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"{name}-t1",
+                                                  "content": answer}]}},
+    ]  # fmt: skip
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with two transcripts, as a user has."""
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    (traces / "one.jsonl").write_text(session("one", "hello"), encoding="utf-8")
+    (traces / "two.jsonl").write_text(session("two", "file not found"), encoding="utf-8")
+    return tmp_path
+
+
+def environment(place: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
+    return {**kept, "WORKBENCH_HOME": str(place / "home"), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
+
+
+def test_the_ten_lines_work(place):
+    """The Python block runs to its end and leaves the report it promises."""
+    code = re.search(r"<!-- tested: readme -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+
+    done = subprocess.run(
+        [sys.executable, "-c", code[1]], cwd=place, env=environment(place), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "claude-code" in done.stdout
+    assert (place / "run.html").stat().st_size > 100_000
+
+
+def test_the_shell_lines_work(place):
+    """The shell block runs line by line, with the ids of two runs put in."""
+    lines = re.findall(r"^workbench .*$", README, re.MULTILINE)
+    assert len(lines) >= 4
+    env = environment(place)
+    runs: list[str] = []
+    for line in lines:
+        for word, run in zip(("RUN_A", "RUN_B", "RUN"), [*runs[:2], *runs[:1]], strict=False):
+            line = re.sub(rf"\b{word}\b", run, line)
+        done = subprocess.run(line.split(), cwd=place, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if not runs:
+            listed = subprocess.run(
+                ["workbench", "executions", "--json"], cwd=place, env=env, capture_output=True, text=True, check=True
+            )
+            runs = [row["id"] for row in json.loads(listed.stdout)]
+
+    assert (place / "run.html").exists()

@@ -1,0 +1,202 @@
+"""``connect()`` and :class:`Workbench`: wiring only. Each method names the room that does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .data.frames.load import Frames
+    from .data.ingest import IngestReport
+    from .data.store.engine import Store
+    from .data.store.health import Health
+    from .data.store.records import Execution
+    from .data.store.repository import Repository
+    from .memory import MemoryStore
+    from .replay.compare import Diff
+    from .replay.record import Recording
+
+
+def connect(
+    url: str | None = None, *, home: str | Path | None = None, read_only: bool = False, **settings: Any
+) -> Workbench:
+    """Open a workbench.
+
+    Parameters
+    ----------
+    url
+        Any Postgres, ``postgresql://user:password@host/database``. Without it (and without ``WORKBENCH_DATABASE_URL``)
+        an embedded Postgres is started, or attached to when it runs already.
+    home
+        Folder of the embedded server's data; else ``WORKBENCH_HOME``, else the platform's data folder.
+    read_only
+        Refuse every write, here and in the server; the schema is not upgraded.
+    **settings
+        Any field of :class:`workbench.settings.Settings`, e.g. ``statement_timeout_s=30``.
+
+    Returns
+    -------
+    Workbench
+        Open, its schema up to date. Close it with ``close()`` or use it in a ``with``.
+
+    Raises
+    ------
+    ConfigurationError
+        A setting or the URL cannot be used.
+    StoreUnavailableError, ServerError
+        No answer from the database; the embedded server did not start.
+    SchemaError
+        The schema is newer than this version, or (``read_only``) older.
+    """
+    from .data.store.engine import Store
+    from .settings import Settings
+
+    given = {"database_url": url, "home": home, **settings}
+    return Workbench(
+        Store.open(Settings.load(**{k: v for k, v in given.items() if v is not None}), read_only=read_only)
+    )
+
+
+class Workbench:
+    """An open connection with its rooms. Made by :func:`connect`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the database; the last one out stops an embedded server."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workbench({self.store})"
+
+    def health(self) -> Health:
+        """What works and what does not, each with the reason and what to do."""
+        from .data.store.health import health
+
+        return health(self.store)
+
+    # -- frames --------------------------------------------------------------------------------------------------
+
+    @property
+    def frames(self) -> Frames:
+        """Postgres → Polars."""
+        from .data.frames.load import Frames
+
+        return Frames(self.store)
+
+    def executions(self, **filters: Any) -> pl.DataFrame:
+        """Runs, newest first. See :meth:`workbench.data.frames.load.Frames.executions`."""
+        return self.frames.executions(**filters)
+
+    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+        """Events in step order. See :meth:`workbench.data.frames.load.Frames.events`."""
+        return self.frames.events(run, **filters)
+
+    def snapshots(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+        """States in step order. See :meth:`workbench.data.frames.load.Frames.snapshots`."""
+        return self.frames.snapshots(run, **filters)
+
+    def tasks(self, **filters: Any) -> pl.DataFrame:
+        """Tasks, newest first. See :meth:`workbench.data.frames.load.Frames.tasks`."""
+        return self.frames.tasks(**filters)
+
+    def environments(self, **filters: Any) -> pl.DataFrame:
+        """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
+        return self.frames.environments(**filters)
+
+    def pages(self, frame: str, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
+        """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
+        return self.frames.pages(frame, size=size, **filters)
+
+    def scan(self, frame: str, **filters: Any) -> pl.LazyFrame:
+        """A frame larger than memory, lazily. See :meth:`workbench.data.frames.load.Frames.scan`."""
+        return self.frames.scan(frame, **filters)
+
+    def sql(self, query: str, **options: Any) -> pl.DataFrame:
+        """Read-only SQL on Postgres. See :meth:`workbench.data.frames.load.Frames.sql`."""
+        return self.frames.sql(query, **options)
+
+    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+        """DuckDB's SQL over the frames given by name. See :meth:`workbench.data.frames.load.Frames.duckdb`."""
+        return self.frames.duckdb(query, **frames)
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> Repository:
+        """Validated create, get, list, update and delete: ``bench.records.tasks.create(…)``."""
+        from .data.store.repository import Repository
+
+        return Repository(self.store)
+
+    def execution(self, run: Any) -> Execution:
+        """One run by id, id prefix (4 characters or more) or record.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or several share the prefix.
+        """
+        return self.records.executions.get(self.frames.run_id(run))
+
+    # -- history in, comparison out --------------------------------------------------------------------------------
+
+    def ingest(
+        self, paths: str | Path | Iterable[str | Path], *, format: str | None = None, progress: bool = True
+    ) -> IngestReport:
+        """Read agent history from files and folders. See :func:`workbench.data.ingest.ingest`."""
+        from .data.ingest import ingest
+
+        return ingest(self.store, paths, format=format, progress=progress)
+
+    def record(self, *, agent_type: str, **about: Any) -> Recording:
+        """Capture a live run. See :class:`workbench.replay.record.Recording`."""
+        from .replay.record import Recording
+
+        return Recording(self.store, agent_type=agent_type, **about)
+
+    def state(self, run: Any, step: int) -> Any:
+        """The state of a run after a step, as plain Python data.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or it has no state at or before that step.
+        """
+        from .data.store.snapshots import state_at
+
+        return state_at(self.store, self.frames.run_id(run), step)
+
+    def compare(self, a: Any, b: Any) -> Diff:
+        """Align the steps of two runs and say where they part. See :func:`workbench.replay.compare.compare`."""
+        from .replay.compare import compare_runs
+
+        return compare_runs(self.frames, a, b)
+
+    @property
+    def memory(self) -> MemoryStore:
+        """What agents remember."""
+        from .memory import MemoryStore
+
+        return MemoryStore(self.store)
+
+    def report(
+        self, run: Any = None, *, output: str | Path, since: str | datetime | None = None, **parameters: Any
+    ) -> Path:
+        """Write one self-contained HTML file about a run, or about all runs. See :func:`workbench.reports.report`."""
+        from .reports import report
+
+        return report(self, run, output=output, since=since, **parameters)

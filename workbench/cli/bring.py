@@ -1,0 +1,181 @@
+"""Verbs that bring runs in and show them: ingest, report, demo, lab."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ConfigurationError, MissingExtraError
+from .look import given
+from .shell import Shell, print_table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    for verb in (ingest, report, demo, lab):
+        app.command()(verb)
+
+
+def ingest(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders of agent history.", metavar="PATH…")],
+    format: Annotated[str | None, typer.Option(help="Read as this format instead of detecting it.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Read agent history into the database; reading a file twice adds nothing."""
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+    if shell.json:
+        shell.dump(found.as_dict())
+    else:
+        rows = [(f.path, f.format, f.outcome, f.executions, f.events, f.snapshots, f.n_bad) for f in found.files]
+        if rows:
+            print_table(("file", "format", "outcome", "runs", "events", "states", "bad"), rows)
+        print(f"{len(found.files)} files: {found.totals}")
+    for file in found.files:
+        if file.error:
+            shell.say(f"{file.path}: {file.error}")
+        for bad in file.bad[:20]:
+            shell.say(f"{file.path}:{bad.line or ''}: {bad.reason}")
+        if file.n_bad > 20:
+            shell.say(f"{file.path}: {file.n_bad} bad lines in all; --json lists the first 1,000.")
+    if not found.files:
+        shell.say("No agent history in these paths.")
+    # A file with some bad lines is in the database; one of which nothing could be read has failed.
+    if not found.files or any(f.error or (f.n_bad and not f.executions) for f in found.files):
+        raise typer.Exit(1)
+
+
+def report(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
+    run: Annotated[
+        str | None, typer.Argument(help="Id of a run, or its first characters; without it, all runs.")
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="execution_report, cohort_report, or your own notebook.")] = None,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A parameter of the template: NAME=VALUE.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only runs from then on (cohort): 7d, 24h, or a date.")] = None,
+) -> None:
+    """Write one HTML file about a run, or about all runs; it works with the network off."""
+    shell: Shell = ctx.obj
+    named = dict(_parameter(text) for text in parameter or ())
+    with shell.bench() as bench:
+        path = bench.report(run, output=output, **given(template=template, title=title, since=since), **named)
+    if shell.json:
+        shell.dump({"output": str(path), "size_bytes": path.stat().st_size})
+    else:
+        print(path)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    import orjson
+
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise ConfigurationError(f"--parameter is {text!r}; it must be NAME=VALUE, e.g. since=7d.")
+    try:
+        return name, orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return name, value
+
+
+def demo(
+    ctx: typer.Context,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many runs.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same requests and faults.")] = 2026,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.", metavar="DIR")] = Path("out"),
+) -> None:
+    """Let a small agent work, capture it, and write a report about its runs."""
+    from .. import demo as shop
+
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        done = shop.run(bench, n=n, seed=seed, progress=sys.stderr.isatty())
+        shell.say(f"{done}. Writing the report …")
+        path = bench.report(output=output / "cohort_report.html", title="The demo's runs")
+    if shell.json:
+        return shell.dump({"n_runs": done.n_runs, "n_failed": done.n_failed, "report": str(path)})
+    command = program() + (f" --home {shell.home}" if shell.home else f" --url {shell.url}" if shell.url else "")
+    print(f"{done}.\n")
+    print(f"Report      {path.resolve()}\n            open it in a browser; it needs no network and no kernel")
+    print(f"Notebook    {command} lab\n            opens 00_start_here.ipynb on these runs")
+    print(f"Shell       {command} executions --status failed")
+    for line in own_history(command):
+        print(line)
+    return None
+
+
+def program() -> str:
+    """How this user calls the command: by name where it is on the path, else as it was called now."""
+    if shutil.which("workbench"):
+        return "workbench"
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m workbench" if called.name == "__main__.py" else os.path.relpath(called)
+
+
+def own_history(command: str = "workbench") -> list[str]:
+    """What to do with the agent history that lies in this user's home, one line for each kind found."""
+    claude, codex = Path("~/.claude/projects"), Path("~/.codex/sessions")
+    lines = []
+    if claude.expanduser().is_dir():
+        lines.append(f"Claude Code {command} ingest {claude}")
+    if codex.expanduser().is_dir():
+        lines.append(f"Codex       sessions are in {codex}; this release does not read them yet, a later one will")
+    return lines
+
+
+def lab(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder to open; else the example notebooks.", metavar="DIR")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    port: Annotated[int | None, typer.Option(help="Port of the server; else the first free one from 8888 on.")] = None,
+) -> None:
+    """Open JupyterLab on the example notebooks."""
+    shell: Shell = ctx.obj
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise MissingExtraError("JupyterLab", "lab")
+    where = folder or examples()
+    start = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"] if (where / "00_start_here.ipynb").is_file() else []
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    extra = [*start, *root, *([] if browser else ["--no-browser"]), *([f"--ServerApp.port={port}"] if port else [])]
+    environment = {
+        "WORKBENCH_HOME": shell.home and str(Path(shell.home).resolve()),
+        "WORKBENCH_DATABASE_URL": shell.url,
+    }
+    shell.say(f"Notebooks in {where}")
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={where}", *extra],
+        env={**os.environ, **given(**environment)},
+        check=False,
+    )
+    raise typer.Exit(1 if done.returncode else 0)
+
+
+def examples() -> Path:
+    """The example notebooks: the checkout's own, or a copy in the current folder when installed from a wheel.
+
+    A notebook that is there already is left alone: the user may have changed it.
+    """
+    from ..reports.run import EXAMPLES
+
+    if EXAMPLES.name == "notebooks":
+        return EXAMPLES
+    target = Path.cwd() / "workbench-notebooks"
+    target.mkdir(exist_ok=True)
+    for notebook in sorted(EXAMPLES.glob("*.ipynb")):
+        if not (target / notebook.name).exists():
+            shutil.copy(notebook, target / notebook.name)
+    return target

@@ -1,0 +1,1 @@
+"""Postgres and everything that fills or reads it: store, frames, ingest."""

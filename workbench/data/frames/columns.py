@@ -1,0 +1,131 @@
+"""Every column of every frame: name, dtype, unit, meaning and the SQL that makes it.
+
+``columns["executions"]`` is the schema of ``bench.executions()``; an empty result keeps it. JSON columns arrive as
+text (``String``), ready for ``str.json_path_match`` or for ``fields={"tokens": "data.usage.input_tokens"}``, which
+extracts a path in SQL and never moves the document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+UTC = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a frame."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+    sql: str
+    unit: str = ""
+
+
+def _token(name: str, meaning: str) -> Column:
+    # Guarded: one row that holds something else must not make the frame unreadable.
+    value = f"x.token_usage->'{name}'"
+    number = f"CASE WHEN jsonb_typeof({value}) = 'number' AND abs(({value})::numeric) < 9e18 THEN ({value})::bigint END"
+    return Column(name, pl.Int64, meaning, number, "tokens")
+
+
+_EXECUTIONS = (
+    Column("id", pl.String, "the execution", "x.id::text", "uuid"),
+    Column("name", pl.String, "what a person calls this run", "x.name"),
+    Column("agent_type", pl.String, "kind of agent", "x.agent_type"),
+    Column("model", pl.String, "main model; null where the source names none", "x.model"),
+    Column("status", pl.String, "pending · running · completed · failed · cancelled", "x.status"),
+    Column("score", pl.Float64, "the source's own reward or grade; null where it gives none", "x.score"),
+    Column("task_id", pl.String, "the task it tried", "x.task_id::text", "uuid"),
+    Column("task", pl.String, "that task's title", "t.title"),
+    Column("started_at", UTC, "first moment; null where the source has no times", "x.started_at"),
+    Column("completed_at", UTC, "last moment", "x.completed_at"),
+    Column("execution_time_ms", pl.Float64, "how long it took", "x.execution_time_ms", "ms"),
+    Column("n_events", pl.Int64, "events of this run", "e.n_events"),
+    Column("n_errors", pl.Int64, "of these, of severity error or critical", "f.n_errors"),
+    Column("n_snapshots", pl.Int64, "states one can go to", "s.n_snapshots"),
+    _token("input_tokens", "uncached input"),
+    _token("cache_read_tokens", "input read from the prompt cache"),
+    _token("cache_write_tokens", "input written to the prompt cache"),
+    _token("output_tokens", "output, reasoning included"),
+    _token("reasoning_tokens", "the part of the output spent on reasoning"),
+    Column("cost_usd", pl.Float64, "cost; null = unpriced", "x.cost::float8", "USD"),
+    Column("error_type", pl.String, "kind of failure", "x.error_type"),
+    Column("error", pl.String, "what went wrong, in the source's words", "x.error"),
+    Column("trace_id", pl.String, "OpenTelemetry trace", "x.trace_id"),
+    Column("parent_execution_id", pl.String, "the run that started this one", "x.parent_execution_id::text", "uuid"),
+    Column("source", pl.String, "format it came from; 'record' for captured runs", "x.source"),
+    Column("source_id", pl.String, "the source's own id", "x.source_id"),
+    Column("created_at", UTC, "when it was written here", "x.created_at"),
+)
+
+_EVENTS = (
+    Column("id", pl.String, "the event", "e.id::text", "uuid"),
+    Column("execution_id", pl.String, "its run", "e.execution_id::text", "uuid"),
+    Column("step_number", pl.Int64, "0-based position in the run", "e.step_number::bigint"),
+    Column(
+        "event_type", pl.String, "message · reasoning · tool_call · tool_result · llm_call · span · …", "e.event_type"
+    ),
+    Column("name", pl.String, "tool, span or author", "e.name"),
+    Column("agent", pl.String, "lane: the agent or sub-agent that did it", "e.agent"),
+    Column("category", pl.String, "the source's own grouping", "e.category"),
+    Column("severity", pl.String, "debug · info · warning · error · critical", "e.severity"),
+    Column("timestamp", UTC, "start; null where the source has no times", 'e."timestamp"'),
+    Column("duration_ms", pl.Float64, "how long; null for a moment", "e.duration_ms", "ms"),
+    Column("trace_id", pl.String, "OpenTelemetry trace", "e.trace_id"),
+    Column("span_id", pl.String, "span", "e.span_id"),
+    Column("parent_span_id", pl.String, "enclosing span", "e.parent_span_id"),
+    Column("data", pl.String, "role, text, tool, model, usage, cost_usd, error, extra", "e.data::text", "json"),
+)
+
+_SNAPSHOTS = (
+    Column("id", pl.String, "the snapshot", "s.id::text", "uuid"),
+    Column("execution_id", pl.String, "its run", "s.execution_id::text", "uuid"),
+    Column("step_number", pl.Int64, "the step after which this was the state", "s.step_number::bigint"),
+    Column("timestamp", UTC, "when", 's."timestamp"'),
+    Column("description", pl.String, "what a person wrote", "s.description"),
+    Column("checkpoint", pl.Boolean, "one may return to it by name", "s.checkpoint"),
+    Column("is_derived", pl.Boolean, "rebuilt from the conversation, not recorded by the source", "s.is_derived"),
+    Column("state", pl.String, "the whole state, rebuilt", "s.state::text", "json"),
+)
+
+_TASKS = (
+    Column("id", pl.String, "the task", "t.id::text", "uuid"),
+    Column("title", pl.String, "short title", "t.title"),
+    Column("description", pl.String, "what is asked", "t.description"),
+    Column("status", pl.String, "pending · in_progress · paused · completed · failed · cancelled", "t.status"),
+    Column("priority", pl.String, "low · medium · high · urgent", "t.priority"),
+    Column("user_id", pl.String, "owner", "t.user_id"),
+    Column("created_at", UTC, "written here", "t.created_at"),
+    Column("updated_at", UTC, "last change", "t.updated_at"),
+    Column("source", pl.String, "format it came from", "t.source"),
+    Column("source_id", pl.String, "the source's own id", "t.source_id"),
+    Column("metadata", pl.String, "anything else", "t.metadata::text", "json"),
+)
+
+_ENVIRONMENTS = (
+    Column("id", pl.String, "the environment", "v.id::text", "uuid"),
+    Column("name", pl.String, "its name, unique per user", "v.name"),
+    Column("is_active", pl.Boolean, "the one in use; at most one per user", "v.is_active"),
+    Column("schema_version", pl.Int64, "version of the config's own layout", "v.schema_version::bigint"),
+    Column("user_id", pl.String, "owner; '' = everybody", "v.user_id"),
+    Column("created_at", UTC, "written here", "v.created_at"),
+    Column("updated_at", UTC, "last change", "v.updated_at"),
+    Column("config", pl.String, "settings", "v.config::text", "json"),
+)
+
+columns: dict[str, tuple[Column, ...]] = {
+    "executions": _EXECUTIONS,
+    "events": _EVENTS,
+    "snapshots": _SNAPSHOTS,
+    "tasks": _TASKS,
+    "environments": _ENVIRONMENTS,
+}
+
+
+def schema(frame: str) -> dict[str, pl.DataType | type[pl.DataType]]:
+    """Name → dtype of a frame, in order."""
+    return {column.name: column.dtype for column in columns[frame]}

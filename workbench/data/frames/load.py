@@ -1,0 +1,436 @@
+""":class:`Frames`: the rows of the store as Polars frames of documented columns.
+
+Filters, column choice and JSON paths become SQL; what is not asked for is not read. ``where`` takes a condition in SQL
+over the columns of the frame (its JSON columns as ``jsonb``: ``where="data->'tool'->>'name' = 'refund'"``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from psycopg import sql
+
+from workbench.data.frames import filters
+from workbench.data.frames.columns import columns as all_columns
+from workbench.data.frames.columns import schema
+from workbench.data.frames.fields import Field, decode
+from workbench.data.frames.predicate import as_sql
+from workbench.data.frames.query import PAGE_KEYS, Query
+from workbench.data.frames.transport import transport_of
+from workbench.data.store.tables import EXECUTION_STATUSES, PRIORITIES, SEVERITIES, TASK_STATUSES
+from workbench.errors import ConfigurationError, NotFoundError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from workbench.data.store.engine import Store
+
+Some = str | Iterable[str] | None
+When = str | datetime | None
+Fields = Mapping[str, str | tuple[str, Any]] | None
+
+_PARTS = 4  # connections for one frame
+_PART_BLOCKS = 4096  # of 8 KB, at least; below that a second connection gains nothing
+_ID_CHARS = 4  # of an abbreviated id
+
+
+class Frames:
+    """Reads frames from a store. All methods return Polars; an empty result keeps its columns and dtypes."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.transport = transport_of(store)
+
+    # -- the frames --------------------------------------------------------------------------------------------------
+
+    def executions(self, **filters: Any) -> pl.DataFrame:
+        """Runs, newest first.
+
+        Parameters
+        ----------
+        **filters
+            ``status``, ``agent_type``, ``model``, ``source``: one or several values; ``task``: id or title; ``since``,
+            ``until``: ``"7d"``, ISO time or datetime, by start (by time of writing where a run has no times); ``ids``;
+            ``where``: SQL; ``limit``; ``fields``: ``{"trial": "metadata.trial"}``; ``columns``: names to read.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns of ``workbench.columns["executions"]``, then the fields.
+
+        Raises
+        ------
+        ConfigurationError
+            A filter's value is not allowed; the text lists what is.
+        QueryError
+            The server refused ``where``.
+        """
+        return self._frame("executions", filters)
+
+    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+        """Events, by run and step.
+
+        Parameters
+        ----------
+        run
+            One run (id, id prefix, record) or a list of them; ``None`` = all.
+        **filters
+            ``event_type``, ``name``, ``agent``, ``category``, ``severity``: one or several values; ``since``, ``until``
+            by the event's time; ``where``, ``limit``, ``fields``, ``columns`` as in :meth:`executions`. Leave ``data``
+            out of ``columns`` where you do not need it: it is most of the bytes.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns of ``workbench.columns["events"]``, then the fields.
+        """
+        return self._frame("events", self._of_run(run, filters))
+
+    def snapshots(self, run: Any = None, *, states: bool = True, **filters: Any) -> pl.DataFrame:
+        """States, by run and step.
+
+        Parameters
+        ----------
+        run
+            As in :meth:`events`.
+        states
+            ``False`` leaves the column ``state`` out: rebuilding it is the cost of this frame.
+        **filters
+            ``checkpoint``, ``is_derived``: bool; ``since``, ``until``, ``where``, ``limit``, ``fields``, ``columns``.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns of ``workbench.columns["snapshots"]``, then the fields. ``state`` is the whole state of each step,
+            although the store holds most of them as patches.
+        """
+        if not states:
+            filters["columns"] = [n for n in filters.get("columns") or schema("snapshots") if n != "state"]
+        return self._frame("snapshots", self._of_run(run, filters))
+
+    def tasks(self, **filters: Any) -> pl.DataFrame:
+        """Tasks, newest first. Filters: ``status``, ``priority``, ``source``, ``user_id``, ``since``, ``until``, …."""
+        return self._frame("tasks", filters)
+
+    def environments(self, **filters: Any) -> pl.DataFrame:
+        """Environments, newest first. Filters: ``name``, ``user_id``, ``is_active``, …."""
+        return self._frame("environments", filters)
+
+    # -- more than memory --------------------------------------------------------------------------------------------
+
+    def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
+        """A frame page by page, in a fixed order, each page starting where the one before ended (no OFFSET).
+
+        Parameters
+        ----------
+        frame
+            ``executions``, ``events``, ``snapshots``, ``tasks`` or ``environments``.
+        size
+            Rows of a page; 50,000, but of snapshots 500, which are whole states.
+        **filters
+            As of the frame; ``limit`` bounds all pages together. Each page is read at a time of its own: rows written
+            meanwhile come when they lie behind the page that was read last.
+        """
+        _known_frame(frame)
+        size = _page_size(frame, filters) if size is None else _checked_size(size)
+        filters = self._of_run(run, filters) if frame in ("events", "snapshots") else filters
+        left = filters.pop("limit", None)
+        after: tuple[str, ...] | None = None
+        while left is None or left > 0:
+            rows = size if left is None else min(size, left)
+            page, after = self._page(frame, {**filters, "limit": rows}, after)
+            if page.height:
+                yield page
+            if page.height < rows or after is None:
+                return
+            left = None if left is None else left - page.height
+
+    def scan(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> pl.LazyFrame:
+        """A frame as a lazy one that reads page by page: for more rows than memory.
+
+        The columns that the lazy query uses are the columns that are read, ``head`` stops the reading, and comparisons
+        of columns with values are made in the server. ``fields`` need their dtypes here, for nothing is read yet.
+        """
+        from polars.io.plugins import register_io_source
+
+        _known_frame(frame)
+        size = _page_size(frame, filters) if size is None else _checked_size(size)
+        self._query(frame, {**filters})  # what is wrong with the filters is said now
+        given = tuple(filters.pop("columns", None) or schema(frame))
+        fields = _fields(filters.get("fields"))
+        if any(field.dtype is None for field in fields):
+            raise ConfigurationError(
+                "A lazy frame needs to know its dtypes: fields={'tokens': ('data.usage.input_tokens', pl.Int64)}."
+            )
+        whole = {name: schema(frame)[name] for name in _known(given, frame)} | {f.name: f.dtype for f in fields}
+
+        def read(
+            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        ) -> Iterator[pl.DataFrame]:
+            wanted = [name for name in whole if with_columns is None or name in with_columns]
+            columns = [name for name in wanted if name in given] or list(given[:1])
+            options = {**filters, "columns": columns}
+            # The first n rows are chosen before the predicate: then the predicate must not choose first, in the server.
+            bounds = [n for n in (n_rows, filters.get("limit")) if n is not None]
+            if bounds:
+                options["limit"] = min(bounds)
+            elif predicate is not None and (pushed := as_sql(predicate, frame)):
+                options["where"] = f"({filters['where']}\n) AND {pushed}" if filters.get("where") else pushed
+            for page in self.pages(frame, run, size=min(size, batch_size or size), **options):
+                page = page.select(wanted)
+                yield page if predicate is None else page.filter(predicate)
+
+        return register_io_source(read, schema=whole)  # pyright: ignore[reportArgumentType]
+
+    # -- ids and SQL -------------------------------------------------------------------------------------------------
+
+    def run_id(self, run: Any) -> str:
+        """The id of a run given as record, UUID, id, or an abbreviation of 4 characters or more.
+
+        Raises
+        ------
+        NotFoundError
+            No run, or several, begin so.
+        """
+        text = str(getattr(run, "id", run)).strip().lower()
+        if len(text) == 36:
+            text = str(filters.as_uuid(text))
+        bare = text.replace("-", "")
+        if len(bare) < _ID_CHARS or not all(c in "0123456789abcdef" for c in bare) or len(bare) > 32:
+            raise NotFoundError(
+                f"No execution {text!r}. Give an id, or its first {_ID_CHARS} characters or more."
+                " List them with bench.executions().",
+                run=text,
+            )
+        low, high = bare.ljust(32, "0"), bare.ljust(32, "f")
+        query = sql.SQL(
+            "SELECT id::text AS id FROM workbench.agent_executions"
+            " WHERE id BETWEEN {}::uuid AND {}::uuid ORDER BY id LIMIT 6"
+        ).format(sql.Literal(low), sql.Literal(high))
+        found = self.transport.fetch(query, {"id": pl.String})["id"].to_list()
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(f"{len(found)} executions or more begin with {text!r}: {', '.join(found)}.", run=text)
+        raise NotFoundError(f"No execution {text!r}.{self._similar(text)} List them with bench.executions().", run=text)
+
+    def _similar(self, text: str) -> str:
+        newest = self.executions(limit=1000, columns=["id"])["id"].to_list()
+        close = difflib.get_close_matches(text, newest, 1, cutoff=0.7) or difflib.get_close_matches(
+            text, [one[: len(text)] for one in newest], 1, cutoff=0.7
+        )
+        return f" Did you mean {close[0]!r}?" if close else ""
+
+    def sql(self, query: str, *, limit: int | None = None) -> pl.DataFrame:
+        """One read-only SELECT on Postgres, as a frame.
+
+        Names without a schema are ours. UUIDs, JSON and other types that Polars lacks arrive as text, ``numeric`` as
+        Float64.
+
+        Parameters
+        ----------
+        query
+            One statement that gives rows: SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW.
+        limit
+            Rows at most.
+
+        Raises
+        ------
+        QueryError
+            The server refused it, with its reason, place and hint.
+        """
+        from workbench.data.frames.sql import run_sql
+
+        return run_sql(self.store, query, limit=limit)
+
+    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+        """DuckDB's SQL over frames given by name: ``duckdb("SELECT … FROM runs", runs=runs)``.
+
+        It sees these frames and nothing else: no files, no network.
+
+        Raises
+        ------
+        QueryError
+            DuckDB refused it.
+        """
+        from workbench.data.frames.sql import run_duckdb
+
+        return run_duckdb(query, frames)
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _of_run(self, run: Any, filters: dict[str, Any]) -> dict[str, Any]:
+        if run is None:
+            return filters
+        runs = [run] if isinstance(run, str) or not isinstance(run, Iterable) or hasattr(run, "id") else list(run)
+        return {**filters, "runs": [self.run_id(one) for one in runs]}
+
+    def _frame(self, frame: str, given: dict[str, Any]) -> pl.DataFrame:
+        query = self._query(frame, given)
+        rows = self._read_at_once(query)
+        if rows is None:
+            rows = self.transport.fetch(query.text(), query.schema)
+        return self._finish(query, rows if query.is_ordered else query.sort(rows))
+
+    def _read_at_once(self, query: Query) -> pl.DataFrame | None:
+        """A large table in pieces over several connections; ``None`` where one reads it as fast."""
+        if not query.is_divisible or self.transport.way != "adbc":
+            return None
+        n_blocks = self.transport.fetch(query.n_blocks(), {"n": pl.Int64}).item()
+        n_parts = min(n_blocks // _PART_BLOCKS, os.cpu_count() or 1, _PARTS)
+        if n_parts < 2:
+            return None
+        bounds = [n_blocks * part // n_parts for part in range(1, n_parts)]
+        pieces = zip([None, *bounds], [*bounds, None], strict=True)  # the last one is open: for rows written meanwhile
+        try:
+            return self.transport.fetch_parts([query.text(blocks=piece) for piece in pieces], query.schema)
+        except StoreUnavailableError:  # a connection died, or there are no more to be had
+            return None
+
+    def _page(
+        self, frame: str, given: dict[str, Any], after: tuple[str, ...] | None
+    ) -> tuple[pl.DataFrame, tuple[str, ...] | None]:
+        query = self._query(frame, given)
+        rows = self.transport.fetch(query.text(after=after, with_keys=True), query.schema_with_keys)
+        keys = [f"_key_{position}" for position in range(len(PAGE_KEYS[frame]))]
+        last = rows.select(keys).row(-1) if rows.height else None
+        return self._finish(query, rows.drop(keys)), last
+
+    def _finish(self, query: Query, rows: pl.DataFrame) -> pl.DataFrame:
+        if query.frame == "snapshots" and "state" in rows.columns:
+            from workbench.data.frames.states import with_states
+
+            rows = with_states(self.transport, rows)
+        for field in query.fields:
+            rows = rows.with_columns(decode(rows, field))
+        return rows.select([*query.columns, *(field.name for field in query.fields)])
+
+    def _query(self, frame: str, given: dict[str, Any]) -> Query:
+        given = {name: value for name, value in given.items() if value is not None}
+        columns = _known(given.pop("columns", None) or list(schema(frame)), frame)
+        fields = _fields(given.pop("fields", None))
+        query = Query(frame, columns=columns, fields=fields, limit=_limit(given.pop("limit", None)))
+        if "where" in given:
+            query.where = _condition_text(given.pop("where"), frame)
+        query.of_runs = len(given.get("runs", ())) == 1
+        query.conditions = self._conditions(frame, given)
+        return query
+
+    def _conditions(self, frame: str, given: dict[str, Any]) -> list[sql.Composable]:
+        allowed = _FILTERS[frame]
+        unknown = [name for name in given if name not in allowed]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], allowed, 1)
+            raise TypeError(
+                f"{frame}() has no filter {unknown[0]!r}."
+                + (f" Did you mean {close[0]!r}?" if close else "")
+                + f" It has: {', '.join(allowed)}, where, limit, fields, columns."
+            )
+        found: list[sql.Composable] = []
+        when = {"since": given.pop("since", None), "until": given.pop("until", None)}
+        if any(value is not None for value in when.values()):
+            found += filters.since_until(_TIMES[frame], **when)
+        for name, value in given.items():
+            found.append(self._condition(frame, name, value))
+        return found
+
+    def _condition(self, frame: str, name: str, value: Any) -> sql.Composable:
+        alias = Query.alias(frame)
+        column = sql.SQL("{}.{}").format(alias, sql.Identifier(name))
+        if name == "ids":
+            return filters.ids(sql.SQL("{}.id").format(alias), [value] if isinstance(value, str) else value)
+        if name == "runs":
+            return filters.ids(sql.SQL("{}.execution_id").format(alias), value)
+        if name == "task":
+            titles = filters.one_of(sql.SQL("title"), value, name=name)
+            tasks = sql.SQL("SELECT id FROM workbench.tasks WHERE {} OR {}").format(
+                titles, filters.one_of(sql.SQL("id::text"), value, name=name)
+            )
+            return sql.SQL("{}.task_id IN ({})").format(alias, tasks)
+        if isinstance(value, bool):
+            return column if value else sql.SQL("NOT ") + column
+        return filters.one_of(column, value, name=name, allowed=_ALLOWED.get((frame, name)))
+
+
+def _known_frame(frame: str) -> None:
+    if frame not in all_columns:
+        close = difflib.get_close_matches(frame, all_columns, 1)
+        raise ConfigurationError(
+            f"There is no frame {frame!r}."
+            + (f" Did you mean {close[0]!r}?" if close else "")
+            + f" There are: {', '.join(all_columns)}.",
+            value=frame,
+        )
+
+
+def _checked_size(size: int) -> int:
+    if size < 1:
+        raise ConfigurationError(f"size={size} must be 1 or more.", size=size)
+    return size
+
+
+def _page_size(frame: str, given: Mapping[str, Any]) -> int:
+    has_states = frame == "snapshots" and ("state" in (given.get("columns") or ("state",)) or bool(given.get("fields")))
+    return 500 if has_states else 50_000
+
+
+def _fields(given: Fields) -> list[Field]:
+    found = []
+    for name, path in (given or {}).items():
+        found.append(Field(name, path, None) if isinstance(path, str) else Field(name, *path))
+    return found
+
+
+def _condition_text(given: str, frame: str) -> str:
+    if frame == "snapshots" and re.search(r"\bstate\b", re.sub(r"'[^']*'", "", given)):
+        raise ConfigurationError(
+            "where cannot speak of the state of a snapshot: most are stored as patches. Filter the frame instead:"
+            " bench.snapshots(run, fields={'plan': 'state.plan'}).filter(…).",
+            value=given,
+        )
+    return given
+
+
+def _limit(given: Any) -> int | None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 0):
+        raise ConfigurationError(f"limit={given!r} must be a whole number, 0 or more.", value=given)
+    return given
+
+
+def _known(names: Sequence[str], frame: str) -> list[str]:
+    for name in names:
+        if name not in schema(frame):
+            close = difflib.get_close_matches(name, schema(frame), 1)
+            raise ConfigurationError(
+                f"{frame} has no column {name!r}."
+                + (f" Did you mean {close[0]!r}?" if close else "")
+                + f" It has: {', '.join(schema(frame))}.",
+                value=name,
+            )
+    return list(names)
+
+
+_FILTERS = {
+    "executions": ("status", "since", "until", "agent_type", "model", "task", "source", "ids"),
+    "events": ("event_type", "name", "agent", "category", "severity", "since", "until", "ids", "runs"),
+    "snapshots": ("checkpoint", "is_derived", "since", "until", "ids", "runs"),
+    "tasks": ("status", "priority", "source", "user_id", "since", "until", "ids"),
+    "environments": ("name", "user_id", "is_active", "since", "until", "ids"),
+}
+_ALLOWED = {
+    ("executions", "status"): EXECUTION_STATUSES,
+    ("events", "severity"): SEVERITIES,
+    ("tasks", "status"): TASK_STATUSES,
+    ("tasks", "priority"): PRIORITIES,
+}
+_TIMES: dict[str, sql.Composable] = {
+    "executions": sql.SQL("coalesce(x.started_at, x.created_at)"),
+    "events": sql.SQL('e."timestamp"'),
+    "snapshots": sql.SQL('s."timestamp"'),
+    "tasks": sql.SQL("t.created_at"),
+    "environments": sql.SQL("v.created_at"),
+}

@@ -1,0 +1,218 @@
+"""Read files of agent history into the store: each file in one transaction, each run once however often it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from workbench.data.ingest.detect import Found, Reader, Skipped, choose, find, reader
+from workbench.data.ingest.normal import BadLine
+from workbench.data.ingest.report import Counts, FileReport, IngestReport
+from workbench.data.ingest.rows import import_id
+from workbench.data.ingest.source import Source
+from workbench.data.ingest.writer import Writer
+from workbench.errors import IngestError, MissingExtraError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from workbench.data.store.engine import Store
+
+_POLL_S = (0.02, 0.5)
+
+
+def ingest(
+    store: Store,
+    paths: str | Path | Iterable[str | Path],
+    *,
+    format: str | None = None,
+    progress: bool = True,
+) -> IngestReport:
+    """Read agent history from files and folders.
+
+    Each file is written in one transaction: it is in the store as a whole or not at all. Ids are made from the source's
+    own ids, so reading a file again adds nothing, and reading a session that went on adds what is new.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    paths
+        Files, or folders to walk (hidden files left out); ``.gz`` is read as it is.
+    format
+        One of ``tau-bench``, ``tau2``, ``claude-code``, ``inspect``, ``otlp``; told from the content when not given.
+    progress
+        Show a bar on stderr, in a terminal or notebook.
+
+    Returns
+    -------
+    IngestReport
+        Per file: what it holds, what of it is new, what was kept, changed or lost, and the lines that cannot be read.
+
+    Raises
+    ------
+    UnknownFormatError
+        The one file that was named is in no known format, or ``format`` names none.
+    IngestError
+        A path does not exist, or the one file that was named cannot be read at all.
+    StoreUnavailableError
+        The database went away; the text says which files are complete. Doing the same again completes the rest.
+    """
+    if format is not None:
+        reader(format)  # a wrong name is an error before anything is read
+    found, skipped = find(paths)
+    is_alone = len(found) == 1 and found[0].is_named
+    jobs, files = _plan(found, skipped, format, is_alone=is_alone)
+    bar = _bar(sum(job.source.size_bytes for job in jobs), is_wanted=progress and bool(jobs))
+    with closing(bar):
+        for job in jobs:
+            bar.set_postfix_str(job.source.file_name[-40:], refresh=False)
+            assert job.source.sha256  # read before the bar counts
+            job.source.on_read = bar.update
+            until = bar.n + job.source.size_bytes
+            files[job.place] = _guarded(store, job, files, is_alone=is_alone)
+            bar.update(until - bar.n)  # what is known is not read again
+            job.source.forget()
+    return IngestReport(tuple(file for file in files if file is not None), tuple(skipped))
+
+
+@dataclass(slots=True)
+class _Job:
+    source: Source
+    reader: Reader
+    place: int  # in the report
+
+
+def _plan(
+    found: list[Found], skipped: list[Skipped], format: str | None, *, is_alone: bool
+) -> tuple[list[_Job], list[FileReport | None]]:
+    """Choose the readers. A file met in a folder that nobody reads is skipped; one that was named is a failure."""
+    jobs: list[_Job] = []
+    files: list[FileReport | None] = []
+    for item in found:
+        try:
+            source = Source.of(item.path)
+            chosen = choose(source, format=format)
+        except IngestError as error:
+            if is_alone:
+                raise
+            if item.is_named:
+                files.append(FileReport(str(item.path), error=str(error)))
+            else:
+                skipped.append(Skipped(str(item.path), _reason(item.path, error)))
+            continue
+        source.forget()  # a folder may hold many thousand files
+        jobs.append(_Job(source, chosen, len(files)))
+        files.append(None)
+    return jobs, files
+
+
+def _reason(path: Path, error: IngestError) -> str:
+    """Why a file in a folder is passed over, in a few words."""
+    return getattr(error, "reason", None) or str(error).removeprefix(f"{path} ").removeprefix("is ").rstrip(".")
+
+
+def _guarded(store: Store, job: _Job, files: list[FileReport | None], *, is_alone: bool) -> FileReport:
+    try:
+        return _ingest_file(store, job.source, job.reader)
+    except StoreUnavailableError as error:
+        done = [file for file in files if file is not None and file.error is None]
+        names = ", ".join(file.path for file in done) or "none"
+        raise StoreUnavailableError(
+            f"The database failed while {job.source.name} was being read. {error} Nothing of that file was stored. "
+            f"Complete: {names}. Ingest the same paths again to complete the rest.",
+            path=job.source.name,
+            complete=tuple(file.path for file in done),
+            report=IngestReport(tuple(done)),
+        ) from error
+    except (IngestError, MissingExtraError) as error:
+        if is_alone:
+            raise
+        return FileReport(job.source.name, job.reader.FORMAT, error=str(error), size_bytes=job.source.size_bytes)
+
+
+def _ingest_file(store: Store, source: Source, reader: Reader) -> FileReport:
+    with store.raw() as connection, connection.transaction() as transaction:
+        # Parsing a long file takes longer than any statement may.
+        connection.execute("SET LOCAL statement_timeout = 0")
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        if known := _known(connection, source, reader.FORMAT):
+            return known
+        _wait_for_turn(connection, reader.FORMAT)
+        writer = Writer(connection, reader, source)
+        for item in reader.read(source):
+            if isinstance(item, BadLine):
+                writer.bad(item)
+            else:
+                writer.add(item)
+        report = writer.finish()
+        if report.outcome in ("already there", "nothing found"):
+            raise psycopg.Rollback(transaction)  # leaves no trace, not even a record of the import
+    return report
+
+
+def _known(connection: psycopg.Connection, source: Source, format: str) -> FileReport | None:
+    """The report of the file if these very bytes were read before and all that came of them is still there.
+
+    Only where every run of the file came from it first, so that counting its rows tells; and only if this version of
+    Workbench read it, since another may find more in it.
+    """
+    own = import_id(format, source.sha256, source.file_name)
+    row = connection.execute(_KNOWN, [own, own]).fetchone()
+    if row is None:
+        return None
+    stored, *counts = row
+    report = FileReport.from_dict(stored)
+    if stored.get("version") != version("agent-workbench") or report.counts != Counts(*counts) or not report.executions:
+        return None
+    return replace(report, path=source.name, new=Counts(), updated=0)
+
+
+_KNOWN = """
+WITH runs AS (SELECT id FROM workbench.agent_executions WHERE import_id = %s)
+SELECT report, (SELECT count(*) FROM runs),
+  (SELECT count(*) FROM workbench.observability_events WHERE execution_id IN (SELECT id FROM runs)),
+  (SELECT count(*) FROM workbench.execution_snapshots WHERE execution_id IN (SELECT id FROM runs))
+FROM workbench.imports WHERE id = %s
+"""
+
+
+def _wait_for_turn(connection: psycopg.Connection, format: str) -> None:
+    """Let one ingest of a format write at a time.
+
+    Two files may name the same runs and tasks in different orders. One lock for the format cannot deadlock, and formats
+    share no rows. It is asked for again and again rather than waited for, because a waiting statement would hold back
+    concurrent index builds.
+    """
+    key = int.from_bytes(hashlib.blake2b(f"workbench.ingest.{format}".encode(), digest_size=8).digest(), signed=True)
+    pause, longest = _POLL_S
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [key]).fetchone()
+        if row and row[0]:
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, longest)
+
+
+def _bar(total: int, *, is_wanted: bool) -> Any:
+    """A progress bar over bytes on stderr: text in a terminal, a widget in a notebook, nothing elsewhere."""
+    if is_wanted and _in_notebook():
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+
+        is_wanted = is_wanted and sys.stderr.isatty()
+    return tqdm(total=total, unit="B", unit_scale=True, desc="ingest", disable=not is_wanted, file=sys.stderr)
+
+
+def _in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel that has widgets; tqdm warns where it has none."""
+    return "ipykernel.kernelapp" in sys.modules and find_spec("ipywidgets") is not None

@@ -1,0 +1,90 @@
+"""The state of a run whose source recorded none: the conversation and the tool results so far.
+
+``{"messages": [{"role", "content", "tool_calls"}], "tool_results": {call_id: result}}``. Each step of the conversation
+only adds to it, so its patch is known without comparing anything and the whole stays linear in the length of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from workbench.data.ingest.normal import State, Step
+
+_CONVERSATION = frozenset({"message", "reasoning", "tool_call", "tool_result", "llm_call"})
+_START: tuple[Mapping[str, Any], ...] = (
+    {"op": "add", "path": "/messages", "value": []},
+    {"op": "add", "path": "/tool_results", "value": {}},
+)
+
+
+def derived_states(steps: Iterable[Step]) -> Iterator[State]:
+    """One patch per step of the conversation; the first builds the document on ``{}``."""
+    is_first = True
+    told: set[str] = set()  # calls that are in the conversation already
+    for number, step in enumerate(steps):
+        patch = _changes(step, number, told, is_first=is_first)
+        if patch:
+            yield State(number, patch=[*_START, *patch] if is_first else patch, timestamp=step.timestamp)
+            is_first = False
+
+
+def _changes(step: Step, number: int, told: set[str], *, is_first: bool) -> list[Mapping[str, Any]]:
+    if step.event_type not in _CONVERSATION:
+        return []
+    if step.event_type == "tool_result":
+        return _results(step, number)
+    if step.event_type == "llm_call":
+        return _model_call(step, told, is_first=is_first)
+    if step.event_type == "tool_call" and step.tool is not None and "result" in step.tool:
+        return _answered_call(step, step.tool, number, told)
+    return [_message(step)]
+
+
+def _model_call(step: Step, told: set[str], *, is_first: bool) -> list[Mapping[str, Any]]:
+    """A model call as a trace records it: its answer, and with the first one what it was given."""
+    if step.text is None and not step.tool_calls:
+        return []
+    told.update(str(call.get("call_id")) for call in step.tool_calls or ())
+    given = (step.extra or {}).get("input_messages") if is_first else None
+    message = {"role": step.role or "assistant", "content": step.text, "tool_calls": step.tool_calls}
+    answer = {key: value for key, value in message.items() if value}
+    return [_added(value) for value in (*(given if isinstance(given, list) else ()), answer)]
+
+
+def _answered_call(step: Step, tool: Mapping[str, Any], number: int, told: set[str]) -> list[Mapping[str, Any]]:
+    """A call that holds its result: the result, and the call unless the model's answer told of it."""
+    results = _results(step, number)
+    if str(tool.get("call_id")) in told:
+        return results
+    call = {key: value for key, value in tool.items() if key not in ("result", "is_error")}
+    return [_added({"role": "assistant", "tool_calls": [call]}), *results]
+
+
+def _added(message: Any) -> Mapping[str, Any]:
+    return {"op": "add", "path": "/messages/-", "value": message}
+
+
+def _message(step: Step) -> Mapping[str, Any]:
+    message: dict[str, Any] = {"role": step.role or step.name or "assistant"}
+    if step.event_type == "reasoning":
+        message["reasoning"] = step.text
+    elif step.text is not None:
+        message["content"] = step.text
+    if step.tool is not None:
+        message["tool_calls"] = [step.tool, *(step.tool_calls or [])]
+    return _added(message)
+
+
+def _results(step: Step, number: int) -> list[Mapping[str, Any]]:
+    results = [step.tool, *(step.tool_calls or [])] if step.tool is not None else [{"result": step.text}]
+    return [
+        {"op": "add", "path": f"/tool_results/{_pointer(result.get('call_id'), number)}", "value": result.get("result")}
+        for result in results
+    ]
+
+
+def _pointer(call_id: Any, number: int) -> str:
+    """A JSON pointer token (RFC 6901); a result that answers no named call stands under its step."""
+    name = call_id if isinstance(call_id, str) and call_id else f"step {number}"
+    return name.replace("~", "~0").replace("/", "~1")

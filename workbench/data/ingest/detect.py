@@ -1,0 +1,166 @@
+"""Which files there are and which reader each of them needs, told by what is in the file.
+
+A reader is a module with ``FORMAT``, ``TITLE``, ``detect(head) -> float`` and ``read(source)``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.source import Head, Source
+from workbench.errors import IngestError, UnknownFormatError
+
+# Format name → module; imported when first needed.
+READERS = {
+    "tau-bench": "tau_bench",
+    "tau2": "tau2",
+    "claude-code": "claude_code",
+    "inspect": "inspect_log",
+    "otlp": "otlp",
+}
+SURE_ENOUGH = 0.5
+
+
+class Reader(Protocol):
+    """The shape of a format's module."""
+
+    FORMAT: str
+    detect: Callable[[Head], float]
+    read: Callable[[Source], Iterator[Run | BadLine]]
+
+
+@dataclass(slots=True, frozen=True)
+class Found:
+    """A file to look at. ``is_named``: the user named it, it was not met while walking a folder."""
+
+    path: Path
+    is_named: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Skipped:
+    """A file or folder that was passed over, and why."""
+
+    path: str
+    reason: str
+
+
+def reader(name: str) -> Reader:
+    """The reader of a format.
+
+    Raises
+    ------
+    UnknownFormatError
+        There is no such format; the text lists those there are.
+    """
+    if name not in READERS:
+        raise UnknownFormatError(
+            f"Unknown format {name!r}. Known formats: {', '.join(READERS)}.", format=name, known=tuple(READERS)
+        )
+    return cast(Reader, import_module(f"workbench.data.ingest.{READERS[name]}"))
+
+
+def choose(source: Source, *, format: str | None = None) -> Reader:
+    """The reader for a file: the named format, or the one that recognises the file most surely.
+
+    Raises
+    ------
+    UnknownFormatError
+        No reader recognises the file; the text says how to force one.
+    IngestError
+        The file is empty.
+    """
+    if source.head.is_whole and not source.head.data.strip():
+        raise IngestError(f"{source.name} is empty.", path=source.name)
+    if format is not None:
+        return reader(format)
+    best = max((reader(name) for name in READERS), key=lambda r: r.detect(source.head))
+    if best.detect(source.head) < SURE_ENOUGH:
+        reason = _looks_like(source.head)
+        raise UnknownFormatError(
+            f"{source.name}: {reason}. Known formats: {', '.join(READERS)}. "
+            f"If it is one of these, name it: ingest(path, format={next(iter(READERS))!r}).",
+            path=source.name,
+            reason=reason,
+            known=tuple(READERS),
+        )
+    return best
+
+
+# Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
+_NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
+    ("a Codex rollout", lambda keys: {"payload", "type"} <= keys),
+    ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
+    ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
+    ("an ATIF trajectory", lambda keys: {"schema_version", "agent", "steps"} <= keys),
+    ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
+    ("a Langfuse trace", lambda keys: "observations" in keys and {"trace", "observations.id"} & keys),
+    ("an OpenInference span dump", lambda keys: "spanContext" in keys),
+    ("a Who&When annotation", lambda keys: {"mistake_agent", "mistake_step"} & keys),
+    ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
+    ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),
+)
+
+
+def _looks_like(head: Head) -> str:
+    for name, is_it in _NO_READER_YET:
+        if is_it(head.keys):
+            return f"looks like {name}, which this version cannot read"
+    return "not agent history in any format this version reads"
+
+
+def find(paths: str | Path | Iterable[str | Path]) -> tuple[list[Found], list[Skipped]]:
+    """The files under some paths, each once, folders walked in the order of names.
+
+    Hidden files and folders below a named folder are left out, and so is whatever is no regular file. A link to a
+    folder is followed once.
+
+    Raises
+    ------
+    IngestError
+        A path does not exist.
+    """
+    named: Sequence[str | Path] = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found: list[Found] = []
+    skipped: list[Skipped] = []
+    seen: set[Path] = set()
+    for path in (Path(p).expanduser() for p in named):
+        if path.is_dir():
+            candidates = [Found(p, is_named=False) for p in _walk(path, skipped)]
+        elif path.is_file():
+            candidates = [Found(path, is_named=True)]
+        elif path.exists():
+            raise IngestError(f"{path} is neither a file nor a folder.", path=str(path))
+        else:
+            raise IngestError(f"There is no file or folder {path}.", path=str(path))
+        for candidate in candidates:
+            real = candidate.path.resolve()
+            if real not in seen:
+                seen.add(real)
+                found.append(candidate)
+    return found, skipped
+
+
+def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+
+    def refused(error: OSError) -> None:
+        skipped.append(Skipped(str(error.filename), f"cannot be opened: {error.strerror}"))
+
+    for folder, names, files in os.walk(root, followlinks=True, onerror=refused):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:  # a link back to a folder above, or a second way to this one
+            names.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                yield path

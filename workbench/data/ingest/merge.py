@@ -1,0 +1,316 @@
+"""Write a run that the store already knows: an unchanged, a grown, an older or another part of the same run.
+
+The rows come into temporary tables first and are compared there, so a second ingest of the same file writes nothing.
+What is never done is to take away events: an older copy of a session, read after a newer one, changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, cast
+
+import orjson
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from workbench.data.ingest.detect import reader
+from workbench.data.ingest.normal import Run, Step, Usage
+from workbench.data.ingest.report import Counts
+from workbench.data.ingest.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker, event_ids, n_states
+from workbench.data.store.copy import copy_rows
+from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
+
+# Never rewritten: what the row is.
+_IDENTITY = {"id", "execution_id", "source", "source_id", "import_id"}
+
+
+@dataclass(slots=True, frozen=True)
+class Merged:
+    """What merging some runs did; ``unions`` were put together from the parts of several files."""
+
+    new: Counts
+    updated: int
+    unions: int = 0
+
+
+class Merger:
+    """Merges runs over one connection, inside its transaction.
+
+    Parameters
+    ----------
+    is_reread
+        The very bytes of this file were ingested before: a run that is there with all its events is left as it is.
+        Two files that tell one run a little differently (a log and its copy in another layout) would otherwise
+        overwrite each other at every ingest.
+    """
+
+    def __init__(self, connection: psycopg.Connection, maker: RowMaker, *, is_reread: bool) -> None:
+        self._is_reread = is_reread
+        # A reader may say what the parts of a run make together: rejoin(source_id, steps) -> Run.
+        self._rejoin: Callable[[str, list[Step]], Run] | None = getattr(reader(maker.format), "rejoin", None)
+        self._connection = connection
+        self._maker = maker
+        self._events = _Incoming(connection, observability_events, EVENT_COLUMNS)
+        self._snapshots = _Incoming(connection, execution_snapshots, SNAPSHOT_COLUMNS)
+
+    def merge(self, runs: Mapping[uuid.UUID, Run]) -> Merged:
+        """Bring the stored runs up to what this file says of them."""
+        if self._is_reread:
+            runs = {execution: runs[execution] for execution in self._incomplete(runs)}
+        if not runs:
+            return Merged(Counts(), 0)
+        self._events.fill(chain.from_iterable(map(self._maker.events, runs.values())))
+        seen = self._events.compare(list(runs))
+        grown, parts = [], []
+        for execution in runs:
+            unknown, missing = seen.get(execution, (0, 0))
+            if not missing:
+                grown.append(execution)
+            elif unknown:
+                parts.append(execution)
+            # else an older copy: everything in it is there, and more
+        events_new, events_updated = self._events.upsert(grown)
+        self._snapshots.fill(chain.from_iterable(self._maker.snapshots(runs[execution]) for execution in grown))
+        stale = self._snapshots.delete_stale(grown)
+        snapshots_new, snapshots_updated = self._snapshots.upsert(grown)
+        executions_updated = sum(self._execution(runs[execution]) for execution in grown)
+        merged = Merged(
+            Counts(0, events_new, snapshots_new), events_updated + snapshots_updated + stale + executions_updated
+        )
+        if parts:
+            merged = self._unite({execution: runs[execution] for execution in parts}, merged)
+        return merged
+
+    def _incomplete(self, runs: Mapping[uuid.UUID, Run]) -> list[uuid.UUID]:
+        """The runs of which some event or state is not stored."""
+        fetch = self._connection.execute
+        events = {run: set(ids) for run, ids in fetch(_STORED_EVENTS, [list(runs)])}
+        states = dict(fetch(_STORED_STATES, [list(runs)]).fetchall())
+        return [
+            execution
+            for execution, run in runs.items()
+            if states.get(execution, 0) < n_states(run)
+            or not events.get(execution, set()).issuperset(event_ids(execution, run)[0])
+        ]
+
+    def _execution(self, run: Run) -> bool:
+        """Update the run's row where it differs; whether it did."""
+        table = agent_executions
+        row = self._maker.execution(run)
+        query = sql.SQL(
+            "INSERT INTO {table} AS old ({columns}) VALUES ({values}) ON CONFLICT (id) DO UPDATE SET {assign}, "
+            "row_version = old.row_version + 1 WHERE ({old}) IS DISTINCT FROM ({new})"
+        ).format(
+            table=_name(table),
+            columns=_columns(EXECUTION_COLUMNS),
+            values=sql.SQL(", ").join(
+                sql.SQL("%s::jsonb") if isinstance(table.c[name].type, sa.JSON) else sql.SQL("%s")
+                for name in EXECUTION_COLUMNS
+            ),
+            **_assignments(EXECUTION_COLUMNS),
+        )
+        return self._connection.execute(query, row).rowcount > 0
+
+    def _unite(self, runs: Mapping[uuid.UUID, Run], merged: Merged) -> Merged:
+        """Two files hold different parts of a run: keep all events, in the order of time."""
+        events_new = self._events.insert(list(runs))
+        snapshots_new = 0
+        for execution, run in runs.items():
+            parameters = {"run": execution, "start": run.started_at, "end": run.completed_at}
+            recorded = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
+            if run.states or (recorded and recorded[0]):
+                self._snapshots.fill(self._maker.snapshots(run) if run.states else [])
+                snapshots_new += self._snapshots.insert([execution])
+            else:
+                self._connection.execute(_RENUMBER, parameters)
+                before = self._connection.execute(_DROP_DERIVED, parameters).rowcount
+                whole = self._whole(execution, run)
+                self._snapshots.fill(self._maker.snapshots(whole))
+                snapshots_new += max(self._snapshots.insert([execution]) - before, 0)
+                if self._rejoin is not None:
+                    self._execution(whole)
+                    continue
+            self._connection.execute(_TIMES, parameters)
+            self._connection.execute(_TOTALS, parameters)
+        return Merged(merged.new + Counts(0, events_new, snapshots_new), merged.updated + len(runs), unions=len(runs))
+
+    def _whole(self, execution: uuid.UUID, part: Run) -> Run:
+        """The run of all stored events: as its reader judges the whole of it, where the reader can."""
+        rows = self._connection.execute(_STEPS, {"run": execution}).fetchall()
+        steps = [_step(row[1:]) for row in rows]
+        if self._rejoin is None:
+            return Run(part.source_id, part.agent_type, steps=steps)
+        whole = self._rejoin(part.source_id, steps)
+        # Only with all spans at hand is it known whose span is whose, and which one repeats the tokens inside it.
+        for row, step in zip(rows, steps, strict=True):
+            if step.agent != row[3] or (step.usage is None and "usage" in orjson.loads(row[-1])):
+                self._connection.execute(_CORRECT, [step.agent, step.usage is None, step.cost_usd is None, row[0]])
+        return whole
+
+
+def _step(row: Sequence[Any]) -> Step:
+    """A stored event as the step it was made of."""
+    *columns, text = row
+    data = orjson.loads(text)
+    fields = {
+        key: data.get(key) for key in ("role", "text", "tool", "tool_calls", "model", "cost_usd", "error", "extra")
+    }
+    names = ("event_type", "name", "agent", "category", "severity", "timestamp", "duration_ms", "trace_id", "span_id")
+    usage = Usage(**data["usage"]) if "usage" in data else None
+    columns_by_name = dict(zip((*names, "parent_span_id"), columns, strict=True))
+    return Step(**columns_by_name, usage=usage, **fields)
+
+
+class _Incoming:
+    """A temporary table with the rows of one run on their way into a table."""
+
+    def __init__(self, connection: psycopg.Connection, table: sa.Table, columns: Sequence[str]) -> None:
+        self._connection = connection
+        self._table = table
+        self._columns = columns
+        self._temporary = table.to_metadata(sa.MetaData(), schema="pg_temp", name=f"incoming_{table.name}")
+        self._is_there = False
+
+        self._parts = {
+            "table": _name(table),
+            "temporary": _name(self._temporary),
+            "short": sql.Identifier(self._temporary.name),  # CREATE TEMPORARY TABLE takes no schema
+            "columns": _columns(columns),
+            **_assignments(columns),
+        }
+
+    def fill(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Replace what is in it."""
+        if self._is_there:
+            self._run("TRUNCATE {temporary}")
+        else:
+            self._run("CREATE TEMPORARY TABLE {short} (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP")
+            self._run("CREATE INDEX ON {temporary} (id)")
+            self._is_there = True
+        copy_rows(self._connection, self._temporary, self._columns, rows)
+        self._run("ANALYZE {temporary}")
+
+    def compare(self, executions: list[uuid.UUID]) -> dict[uuid.UUID, tuple[int, int]]:
+        """By run: how many incoming rows are unknown, and how many stored ones are missing among the incoming."""
+        rows = self._run(
+            "SELECT coalesce(new.execution_id, old.execution_id), count(*) FILTER (WHERE old.id IS NULL), "
+            "count(*) FILTER (WHERE new.id IS NULL) FROM {temporary} new FULL JOIN "
+            "(SELECT id, execution_id FROM {table} WHERE execution_id = ANY(%s)) old ON old.id = new.id GROUP BY 1",
+            executions,
+        ).fetchall()
+        return {execution: (unknown, missing) for execution, unknown, missing in rows}
+
+    def upsert(self, executions: list[uuid.UUID]) -> tuple[int, int]:
+        """Insert the unknown rows of some runs and update those that differ; how many of each."""
+        row = self._run(
+            "WITH written AS (INSERT INTO {table} AS old ({columns}) "
+            "SELECT {columns} FROM {temporary} WHERE execution_id = ANY(%s) "
+            "ON CONFLICT (id) DO UPDATE SET {assign}, row_version = old.row_version + 1 "
+            "WHERE ({old}) IS DISTINCT FROM ({new}) RETURNING old.xmax = 0 AS is_new) "
+            "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written",
+            executions,
+        ).fetchone()
+        return cast(tuple[int, int], row)
+
+    def insert(self, executions: list[uuid.UUID]) -> int:
+        """Insert the unknown rows of some runs; how many."""
+        return self._run(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {temporary} WHERE execution_id = ANY(%s) "
+            "ON CONFLICT DO NOTHING",
+            executions,
+        ).rowcount
+
+    def delete_stale(self, executions: list[uuid.UUID]) -> int:
+        """Delete rows of some runs that were derived once and are no longer; how many."""
+        return self._run(
+            "DELETE FROM {table} old WHERE execution_id = ANY(%s) AND is_derived "
+            "AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id)",
+            executions,
+        ).rowcount
+
+    def _run(self, text: str, *values: Any) -> psycopg.Cursor:
+        return self._connection.execute(sql.SQL(cast(Any, text)).format(**self._parts), values or None)
+
+
+def _name(table: sa.Table) -> sql.Composable:
+    return sql.Identifier(*([table.schema] if table.schema else []), table.name)
+
+
+def _columns(names: Iterable[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _assignments(names: Iterable[str]) -> dict[str, sql.Composable]:
+    """The parts of an upsert: what is set, and the old and new values that are compared."""
+    values = [name for name in names if name not in _IDENTITY]
+    comma = sql.SQL(", ")
+    return {
+        "assign": comma.join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values),
+        "old": comma.join(sql.Identifier("old", name) for name in values),
+        "new": comma.join(sql.Identifier("excluded", name) for name in values),
+    }
+
+
+_STORED_EVENTS = """
+SELECT execution_id, array_agg(id) FROM workbench.observability_events WHERE execution_id = ANY(%s) GROUP BY 1
+"""
+
+_STORED_STATES = """
+SELECT execution_id, count(*) FROM workbench.execution_snapshots WHERE execution_id = ANY(%s) GROUP BY 1
+"""
+
+_HAS_RECORDED = """
+SELECT EXISTS (SELECT FROM workbench.execution_snapshots WHERE execution_id = %(run)s AND NOT is_derived)
+"""
+
+_RENUMBER = """
+UPDATE workbench.observability_events AS event SET step_number = placed.position, row_version = row_version + 1
+FROM (
+  SELECT id, row_number() OVER (ORDER BY timestamp NULLS FIRST, step_number, id) - 1 AS position
+  FROM workbench.observability_events WHERE execution_id = %(run)s) AS placed
+WHERE event.id = placed.id AND event.step_number <> placed.position
+"""
+
+_DROP_DERIVED = "DELETE FROM workbench.execution_snapshots WHERE execution_id = %(run)s AND is_derived"
+
+_STEPS = """
+SELECT id, event_type, name, agent, category, severity, timestamp, duration_ms, trace_id, span_id, parent_span_id,
+  data::text
+FROM workbench.observability_events WHERE execution_id = %(run)s ORDER BY step_number, id
+"""
+
+_CORRECT = """
+UPDATE workbench.observability_events SET agent = %s, row_version = row_version + 1,
+  data = data - CASE WHEN %s THEN '{usage}'::text[] ELSE '{}' END - CASE WHEN %s THEN '{cost_usd}'::text[] ELSE '{}' END
+WHERE id = %s
+"""
+
+_TIMES = """
+UPDATE workbench.agent_executions SET
+  started_at = least(started_at, %(start)s::timestamptz),
+  completed_at = greatest(completed_at, %(end)s::timestamptz),
+  execution_time_ms = extract(epoch FROM
+    greatest(completed_at, %(end)s::timestamptz) - least(started_at, %(start)s::timestamptz)) * 1000,
+  row_version = row_version + 1
+WHERE id = %(run)s
+"""
+
+# A parent span may repeat the sum of its model calls: where there are model calls, they alone are counted.
+_TOTALS = """
+WITH counted AS (
+  SELECT data FROM workbench.observability_events
+  WHERE execution_id = %(run)s AND data ? 'usage' AND (event_type = 'llm_call' OR NOT EXISTS (
+    SELECT FROM workbench.observability_events
+    WHERE execution_id = %(run)s AND event_type = 'llm_call' AND data ? 'usage'))),
+tokens AS (
+  SELECT jsonb_object_agg(key, total) AS usage FROM (
+    SELECT key, sum(value::bigint) AS total FROM counted, jsonb_each_text(data->'usage') GROUP BY key) AS summed)
+UPDATE workbench.agent_executions SET
+  token_usage = coalesce((SELECT usage FROM tokens), token_usage),
+  cost = (SELECT CASE WHEN count(*) = count(data->>'cost_usd') THEN sum((data->>'cost_usd')::numeric) END FROM counted)
+WHERE id = %(run)s
+"""

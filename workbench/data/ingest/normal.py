@@ -1,0 +1,149 @@
+"""The normal form: what every format is read into, and the only thing that is written.
+
+A reader turns one source file into :class:`Run` objects (and :class:`BadLine` for what it could not read). One source
+unit (a chat message, a transcript line, a span, a log event) is one :class:`Step`; nothing is merged, so counts can be
+compared with the source. Whatever of a source record has no place here goes into ``Step.extra``: nothing is dropped
+silently.
+
+Token classes are disjoint: ``input_tokens`` is the uncached input. Absent is ``None``, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+EventType = Literal[
+    "message",  # text of a system, user or assistant author
+    "reasoning",  # thinking text
+    "tool_call",  # an agent asks for a tool; `tool` holds name, arguments, call_id
+    "tool_result",  # what the tool answered; `tool` holds name, call_id, result, is_error
+    "llm_call",  # one model request as the source records it (span or log event)
+    "span",  # any other span: agent, chain, workflow
+    "state",  # a change of recorded state
+    "score",  # a grade or reward
+    "log",  # anything else the source wrote down
+]
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """Tokens of one model call or one run, in disjoint classes; ``None`` where the source says nothing.
+
+    ``reasoning_tokens`` is the part of ``output_tokens`` spent on reasoning, the one class that is not disjoint.
+    """
+
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add class by class; ``None`` + n = n, ``None`` + ``None`` = ``None``."""
+
+        def add(a: int | None, b: int | None) -> int | None:
+            return b if a is None else a if b is None else a + b
+
+        return Usage(
+            add(self.input_tokens, other.input_tokens),
+            add(self.cache_read_tokens, other.cache_read_tokens),
+            add(self.cache_write_tokens, other.cache_write_tokens),
+            add(self.output_tokens, other.output_tokens),
+            add(self.reasoning_tokens, other.reasoning_tokens),
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """The classes that are known."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(slots=True)
+class Step:
+    """One source unit, one row of ``observability_events``. Its position in ``Run.steps`` is its step number."""
+
+    event_type: EventType
+    source_id: str | None = None  # the source's own id of this unit; its position is used where there is none
+    name: str | None = None  # tool, span or author
+    agent: str | None = None  # lane; None = the run's agent_type
+    category: str | None = None
+    severity: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    timestamp: datetime | None = None  # aware
+    duration_ms: float | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    role: Literal["system", "user", "assistant", "tool"] | None = None
+    text: str | None = None
+    tool: Mapping[str, Any] | None = None  # {name, call_id, arguments} or {name, call_id, result, is_error}
+    tool_calls: Sequence[Mapping[str, Any]] | None = None  # further calls (or results), where one unit holds several
+    model: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    error: Mapping[str, Any] | None = None  # {type, message, stack?}
+    extra: Mapping[str, Any] | None = None  # the rest of the source's record, as it was
+    raw: bytes | None = None  # the record's own bytes; kept only where the stored form had to change them
+
+
+@dataclass(slots=True)
+class State:
+    """The state after a step that the *source* recorded: a whole document, or an RFC 6902 patch on the one before."""
+
+    step_number: int
+    document: Any = None
+    patch: list[Mapping[str, Any]] | None = None
+    timestamp: datetime | None = None
+    description: str | None = None
+    checkpoint: bool = False
+
+
+@dataclass(slots=True)
+class TaskRef:
+    """The task a run tried, so that runs of one task can be compared."""
+
+    source_id: str  # unique within the format, e.g. 'airline/7'
+    title: str
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """One source run; becomes one row of ``agent_executions`` with its events and snapshots.
+
+    ``status`` is ``failed`` when the run ended in an error or its source judged it unsuccessful (``score`` 0).
+    Where ``states`` is empty, the writer derives one state per conversation step and marks it ``is_derived``.
+    """
+
+    source_id: str
+    agent_type: str
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] = "completed"
+    name: str | None = None
+    model: str | None = None
+    score: float | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    execution_time_ms: float | None = None  # None: completed_at − started_at
+    input: Any = None
+    output: Any = None
+    error: str | None = None
+    error_type: str | None = None
+    trace_id: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    parent_source_id: str | None = None  # run of the same format that spawned this one
+    task: TaskRef | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class BadLine:
+    """A part of a file that could not be read. ``line`` is 1-based; ``None`` where the format has no lines."""
+
+    line: int | None
+    reason: str

@@ -1,0 +1,131 @@
+"""OpenTelemetry traces as OTLP files: JSON, JSON lines (one request a line) and protobuf; ``.gz`` of each.
+
+One trace id is one run, one span one step. Log records that name a trace are steps of its run; those that name none,
+and metrics, are counted in the report and left out. Spans of one trace may lie in several files and come in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from workbench.data.ingest.normal import BadLine, Run, Step
+from workbench.data.ingest.otlp_json import ROOTS, from_json, is_request
+from workbench.data.ingest.otlp_protobuf import from_protobuf
+from workbench.data.ingest.otlp_records import Item, LogRecord, Metrics, Span, Unread
+from workbench.data.ingest.otlp_trace import identity, rejoined, run_of
+from workbench.data.ingest.source import Head, Source
+from workbench.errors import IngestError
+
+FORMAT = "otlp"
+TITLE = "OpenTelemetry traces: OTLP JSON, JSON lines, protobuf"
+
+_PROTOBUF_NAMES = (".pb", ".binpb", ".protobuf", ".otlp")
+_PROTOBUF_SIGNS = (b"service.name", b"telemetry.sdk", b"gen_ai.")
+
+
+def detect(head: Head) -> float:
+    """Certainty that a file holds OTLP requests."""
+    if head.data.lstrip()[:1] in (b"{", b"["):
+        is_ours = any(is_request(record) for record in head.records) or not head.keys.isdisjoint(_JSON_KEYS)
+        return 0.95 if is_ours else 0.0
+    # Field 1 of every request is a list of messages (0x0a), bare or behind a four-byte length.
+    if head.data[:1] == b"\x0a" or (head.data[:1] == b"\x00" and head.data[4:5] == b"\x0a"):
+        named = head.name.endswith(_PROTOBUF_NAMES)
+        return 0.9 if named else 0.7 if any(sign in head.data for sign in _PROTOBUF_SIGNS) else 0.0
+    return 0.0
+
+
+_JSON_KEYS = {*ROOTS, *("".join(f"_{c.lower()}" if c.isupper() else c for c in root) for root in ROOTS)}
+
+
+def read(source: Source) -> Iterator[Run | BadLine]:
+    """Yield the runs of a file, one per trace, in the order in which the traces first appear.
+
+    Raises
+    ------
+    IngestError
+        The file is no OTLP at all.
+    MissingExtraError
+        The file is protobuf and ``opentelemetry-proto`` is not installed.
+    """
+    spans: dict[str, dict[str, Span]] = {}
+    logs: dict[str, dict[str, LogRecord]] = {}
+    raw: dict[str, bytes] = {}  # identity of the first record of a line whose text is not what was parsed
+    for item in _items(source, raw):
+        match item:
+            case BadLine():
+                yield item
+            case Unread():
+                yield BadLine(item.line, item.reason)
+            case Metrics():
+                source.lost("metrics", "kept out: metrics come later", item.n)
+            case Span():
+                logs.setdefault(item.trace_id, {})
+                _add(spans.setdefault(item.trace_id, {}), item, source)
+            case LogRecord(trace_id=None):
+                source.lost("log records", "kept out: they name no trace")
+            case LogRecord(trace_id=str(trace_id)):
+                _add(logs.setdefault(trace_id, {}), item, source)
+    for trace_id, records in logs.items():
+        run = run_of(trace_id, spans.get(trace_id, {}).values(), records.values())
+        for step in run.steps if raw else ():
+            step.raw = raw.get(step.source_id or "")
+        yield run
+
+
+def rejoin(trace_id: str, steps: list[Step]) -> Run:
+    """The run of a trace of which several files held parts, from all its stored steps, in the order of time."""
+    return rejoined(trace_id, steps)
+
+
+def _add(known: dict[str, Any], item: Span | LogRecord, source: Source) -> None:
+    name = identity(item)
+    if name in known:
+        source.kept("spans and log records sent more than once", "each is stored once")
+    known[name] = item
+
+
+def _items(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
+    head = source.head
+    if head.data.lstrip()[:1] not in (b"{", b"["):
+        yield from _protobuf(source)
+    elif _is_lines(head):
+        yield from _lines(source, raw)
+    else:
+        document = source.document().value
+        for request in document if isinstance(document, list) else [document]:
+            if is_request(request):
+                yield from from_json(request)
+            else:
+                yield BadLine(None, "not an OTLP request: no resourceSpans, resourceLogs or resourceMetrics")
+
+
+def _protobuf(source: Source) -> Iterator[Item]:
+    try:
+        yield from from_protobuf(source.read_bytes())
+    except ValueError as error:
+        reason = source.damage.pop().reason if source.damage else str(error)
+        raise IngestError(f"{source.name} cannot be read: {reason}.", path=source.name) from error
+
+
+def _lines(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
+    for record in source.records():
+        if isinstance(record, BadLine):
+            yield record
+            continue
+        if not is_request(record.value):
+            reason = "not an OTLP request: no resourceSpans, resourceLogs or resourceMetrics"
+            yield BadLine(record.line, reason)
+            continue
+        for change in record.changed:
+            source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        for n, item in enumerate(from_json(record.value, line=record.line)):
+            if n == 0 and record.changed and isinstance(item, Span | LogRecord):
+                raw[identity(item)] = record.data
+            yield item
+
+
+def _is_lines(head: Head) -> bool:
+    """Whether each line is a request, rather than the whole file one document written over many lines."""
+    return any(is_request(record) for record in head.records) or (b"\n" not in head.data and not head.is_whole)

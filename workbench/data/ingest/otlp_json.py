@@ -1,0 +1,206 @@
+"""OTLP requests as JSON → spans, log records and counts of metrics.
+
+OTLP JSON is not protobuf's own JSON: ids are hex (in any case), 64-bit integers and times are text, enums are numbers,
+and unknown fields must be ignored (opentelemetry-proto, ``docs/specification.md``, "JSON Protobuf Encoding"). What
+receivers accept beyond the letter is accepted here too: snake_case keys, enum names, numbers for times, base64 ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from workbench.data.ingest.otlp_records import (
+    DROPPABLE,
+    SPAN_KINDS,
+    STATUS_CODES,
+    Item,
+    LogRecord,
+    Metrics,
+    Span,
+    Unread,
+    dropped_of,
+    enum_name,
+    event_of,
+    id_of,
+    link_of,
+    scope_of,
+    whole,
+)
+
+ROOTS = ("resourceSpans", "resourceLogs", "resourceMetrics")
+
+
+def is_request(value: Any) -> bool:
+    """Whether a JSON value is an OTLP request of any signal."""
+    return isinstance(value, dict) and any(_field(value, root) is not None for root in ROOTS)
+
+
+def from_json(request: Mapping[str, Any], *, line: int | None = None) -> Iterator[Item]:
+    """Read one request of any signal, given as parsed JSON."""
+    for group in _rows(request, "resourceSpans"):
+        for span, resource, scope in _leaves(group, ("scopeSpans", "instrumentationLibrarySpans"), "spans"):
+            yield _json_span(span, resource, scope, line)
+    for group in _rows(request, "resourceLogs"):
+        for record, resource, scope in _leaves(group, ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
+            yield _json_log(record, resource, scope, line)
+    metrics = [
+        metric
+        for group in _rows(request, "resourceMetrics")
+        for metric, *_ in _leaves(group, ("scopeMetrics", "instrumentationLibraryMetrics"), "metrics")
+    ]
+    if metrics:
+        yield Metrics(len(metrics))
+
+
+def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
+    if not isinstance(span, Mapping):
+        return Unread(f"a span is {_kind(span)}, not an object", line=line)
+    trace_id, span_id = id_of(_field(span, "traceId"), 16), id_of(_field(span, "spanId"), 8)
+    if not trace_id or not span_id:
+        return Unread(f"span {_field(span, 'name')!r} has no trace id or no span id", line=line)
+    status = _field(span, "status") or {}
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=id_of(_field(span, "parentSpanId"), 8),
+        name=_text(_field(span, "name")) or "",
+        kind=enum_name(_field(span, "kind"), SPAN_KINDS, "SPAN_KIND_"),
+        start_ns=_nanos(_field(span, "startTimeUnixNano")),
+        end_ns=_nanos(_field(span, "endTimeUnixNano")),
+        attributes=_attributes(_field(span, "attributes")),
+        events=[_json_event(event) for event in _rows(span, "events")],
+        links=[_json_link(link) for link in _rows(span, "links")],
+        status_code=_status(_field(status, "code")) if isinstance(status, Mapping) else 0,
+        status_message=_text(_field(status, "message")) if isinstance(status, Mapping) else None,
+        trace_state=_text(_field(span, "traceState")),
+        dropped=dropped_of({name: _field(span, f"dropped{name.title()}Count") for name in DROPPABLE}),
+        resource=resource,
+        scope=scope,
+        line=line,
+    )
+
+
+def _json_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    return event_of(
+        _text(_field(event, "name")), _nanos(_field(event, "timeUnixNano")), _attributes(_field(event, "attributes"))
+    )
+
+
+def _json_link(link: Mapping[str, Any]) -> dict[str, Any]:
+    return link_of(
+        id_of(_field(link, "traceId"), 16),
+        id_of(_field(link, "spanId"), 8),
+        _text(_field(link, "traceState")),
+        _attributes(_field(link, "attributes")),
+    )
+
+
+def _json_log(record: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
+    if not isinstance(record, Mapping):
+        return Unread(f"a log record is {_kind(record)}, not an object", line=line)
+    severity = _field(record, "severityNumber")
+    return LogRecord(
+        trace_id=id_of(_field(record, "traceId"), 16),
+        span_id=id_of(_field(record, "spanId"), 8),
+        time_ns=_nanos(_field(record, "timeUnixNano")) or _nanos(_field(record, "observedTimeUnixNano")),
+        severity=severity if isinstance(severity, int) else 0,
+        severity_text=_text(_field(record, "severityText")),
+        event_name=_text(_field(record, "eventName")),
+        body=_value(_field(record, "body")),
+        attributes=_attributes(_field(record, "attributes")),
+        resource=resource,
+        scope=scope,
+        line=line,
+    )
+
+
+def _leaves(group: Any, scopes: tuple[str, ...], leaf: str) -> Iterator[tuple[Any, dict[str, Any], dict[str, Any]]]:
+    """Each span, record or metric of one resource, with its resource's and its scope's attributes."""
+    if not isinstance(group, Mapping):
+        return
+    resource = _field(group, "resource")
+    resource_attributes = _attributes(_field(resource, "attributes")) if isinstance(resource, Mapping) else {}
+    for scope_group in (row for name in scopes for row in _rows(group, name)):
+        scope = _field(scope_group, "scope") or _field(scope_group, "instrumentationLibrary") or {}
+        about = scope_of(
+            _text(_field(scope, "name")) if isinstance(scope, Mapping) else None,
+            _text(_field(scope, "version")) if isinstance(scope, Mapping) else None,
+            _attributes(_field(scope, "attributes")) if isinstance(scope, Mapping) else {},
+            _text(_field(scope_group, "schemaUrl")),
+        )
+        leaves = _field(scope_group, leaf)
+        for item in leaves if isinstance(leaves, list) else ():
+            yield item, resource_attributes, about
+
+
+def _field(record: Any, name: str) -> Any:
+    """A field under its lowerCamelCase or its snake_case name."""
+    if not isinstance(record, dict):
+        return None
+    value = record.get(name)
+    return value if value is not None else record.get(_snake(name))
+
+
+@cache
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
+def _rows(record: Any, name: str) -> list[Mapping[str, Any]]:
+    value = _field(record, name)
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _attributes(pairs: Any) -> dict[str, Any]:
+    if isinstance(pairs, Mapping):  # some exporters write a plain object
+        return dict(pairs)
+    rows = pairs if isinstance(pairs, list) else []
+    return {str(row["key"]): _value(row.get("value")) for row in rows if isinstance(row, dict) and "key" in row}
+
+
+def _value(value: Any) -> Any:
+    """An AnyValue as plain data; bytes stay base64 text."""
+    if not isinstance(value, dict):
+        return value
+    text = value.get("stringValue")  # by far the most
+    if text is not None:
+        return text
+    for name in ("stringValue", "boolValue", "bytesValue"):
+        found = _field(value, name)
+        if found is not None:
+            return found
+    number = _field(value, "intValue")
+    if number is not None:
+        return whole(number)
+    number = _field(value, "doubleValue")
+    if number is not None:
+        try:
+            return float(number)  # "NaN" and "Infinity" are text
+        except (TypeError, ValueError):
+            return number
+    array = _field(value, "arrayValue")
+    if array is not None:
+        values = _field(array, "values")
+        return [_value(item) for item in values] if isinstance(values, list) else []
+    pairs = _field(value, "kvlistValue")
+    return _attributes(_field(pairs, "values")) if pairs is not None else None
+
+
+def _nanos(value: Any) -> int | None:
+    number = whole(value)
+    return number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else None
+
+
+def _status(value: Any) -> int:
+    name = enum_name(value, STATUS_CODES, "STATUS_CODE_")
+    return STATUS_CODES.index(name) if name else 0
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "text", type(None): "null", bool: "true or false"}.get(type(value), "a number")

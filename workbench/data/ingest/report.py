@@ -1,0 +1,233 @@
+"""What an ingest did, file by file: what was read, kept, changed, lost, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any, Literal, Self
+
+from workbench.data.ingest.detect import Skipped
+from workbench.data.ingest.normal import BadLine
+
+# A broken file of a million lines must not make a report of a million lines.
+MAX_BAD_LINES = 1000
+_SHOWN = 5
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    """Rows by table."""
+
+    executions: int = 0
+    events: int = 0
+    snapshots: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Add table by table."""
+        return Counts(self.executions + other.executions, self.events + other.events, self.snapshots + other.snapshots)
+
+    def __str__(self) -> str:
+        return f"{self.executions:,} executions · {self.events:,} events · {self.snapshots:,} snapshots"
+
+
+@dataclass(slots=True, frozen=True)
+class Item:
+    """One line of a fidelity report: what, how many, and why."""
+
+    what: str
+    count: int
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.count:,} × {self.what}" + (f" ({self.why})" if self.why else "")
+
+
+@dataclass(slots=True, frozen=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes
+    ----------
+    executions, events, snapshots
+        What the file holds.
+    new
+        Of these, what was not in the store before.
+    updated
+        Events and executions that were there and now say more (a session that went on).
+    kept, changed, lost
+        What was kept (by kind), stored otherwise than the source has it, or not stored; with the reason.
+    bad
+        What could not be read, by line; everything else of the file is stored.
+    n_bad
+        How many; ``bad`` holds the first 1,000.
+    error
+        Why nothing of the file was stored; ``None`` if it was.
+    """
+
+    path: str
+    format: str | None = None
+    executions: int = 0
+    events: int = 0
+    snapshots: int = 0
+    new: Counts = Counts()
+    updated: int = 0
+    kept: tuple[Item, ...] = ()
+    changed: tuple[Item, ...] = ()
+    lost: tuple[Item, ...] = ()
+    bad: tuple[BadLine, ...] = ()
+    n_bad: int = 0
+    error: str | None = None
+    sha256: str | None = None
+    size_bytes: int = 0
+
+    @property
+    def counts(self) -> Counts:
+        """What the file holds."""
+        return Counts(self.executions, self.events, self.snapshots)
+
+    @property
+    def outcome(self) -> Literal["new", "extended", "already there", "nothing found", "failed"]:
+        """In one word: whether the store has more now than before."""
+        if self.error is not None:
+            return "failed"
+        if not self.executions:
+            return "nothing found"
+        if self.new.executions:
+            return "new"
+        return "extended" if self.updated or self.new != Counts() else "already there"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "executions": self.executions,
+            "events": self.events,
+            "snapshots": self.snapshots,
+            "bad": [{"line": bad.line, "reason": bad.reason} for bad in self.bad],
+            "n_bad": self.n_bad,
+            "outcome": self.outcome,
+            "new": asdict(self.new),
+            "updated": self.updated,
+            "kept": [asdict(item) for item in self.kept],
+            "changed": [asdict(item) for item in self.changed],
+            "lost": [asdict(item) for item in self.lost],
+            "error": self.error,
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What :meth:`as_dict` made."""
+        fields: dict[str, Any] = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        for name in ("kept", "changed", "lost"):
+            fields[name] = tuple(Item(**item) for item in fields[name])
+        fields["bad"] = tuple(BadLine(bad["line"], bad["reason"]) for bad in fields["bad"])
+        fields["new"] = Counts(**fields["new"])
+        return cls(**fields)
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.path}: failed: {self.error}"
+        return "\n".join([f"{self.path} [{self.format}] {self.outcome}: {self.counts}", *self._details()])
+
+    def _details(self) -> Iterator[str]:
+        for name in ("kept", "changed", "lost"):
+            items: tuple[Item, ...] = getattr(self, name)
+            if items:
+                yield f"  {name}: " + " · ".join(str(item) for item in items)
+        for bad in self.bad[:_SHOWN]:
+            yield f"  bad: {_where(bad)}{bad.reason}"
+        if self.n_bad > _SHOWN:
+            yield f"  bad: … and {self.n_bad - _SHOWN:,} more"
+
+
+def _where(bad: BadLine) -> str:
+    return "" if bad.line is None else f"line {bad.line}: "
+
+
+@dataclass(slots=True, frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes
+    ----------
+    files
+        One report per file that was read or should have been.
+    skipped
+        Files met in a folder that are no agent history, with the reason.
+    """
+
+    files: tuple[FileReport, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def totals(self) -> Counts:
+        """What all files hold together."""
+        return sum((file.counts for file in self.files), Counts())
+
+    @property
+    def new(self) -> Counts:
+        """Of these, what was not in the store before."""
+        return sum((file.new for file in self.files), Counts())
+
+    @property
+    def ok(self) -> bool:
+        """Every file was stored and every line of it was read."""
+        return all(file.error is None and not file.n_bad for file in self.files)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: ``{"files": […], "totals": {executions, events, snapshots}, …}``."""
+        return {
+            "files": [file.as_dict() for file in self.files],
+            "totals": asdict(self.totals),
+            "new": asdict(self.new),
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+            "ok": self.ok,
+        }
+
+    def __str__(self) -> str:
+        head = f"{len(self.files)} {'file' if len(self.files) == 1 else 'files'}: {self.totals}"
+        if self.new == Counts() and self.totals.executions:
+            head += ", all already there"
+        lines = [head, *(str(file) for file in self.files)]
+        lines += [f"{skipped.path}: skipped: {skipped.reason}" for skipped in self.skipped[:_SHOWN]]
+        if len(self.skipped) > _SHOWN:
+            lines.append(f"… and {len(self.skipped) - _SHOWN:,} more skipped; see report.skipped")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        t = self.totals
+        return (
+            f"IngestReport(files={len(self.files)}, executions={t.executions}, events={t.events}, "
+            f"snapshots={t.snapshots}, bad={sum(file.n_bad for file in self.files)})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(_row(file) for file in self.files)
+        skipped = "".join(f"<li>{escape(s.path)}: {escape(s.reason)}</li>" for s in self.skipped)
+        more = f"<details><summary>{len(self.skipped)} skipped</summary><ul>{skipped}</ul></details>" if skipped else ""
+        head = "".join(
+            f"<th scope='col'>{name}</th>"
+            for name in ("file", "format", "outcome", "executions", "events", "snapshots", "bad", "notes")
+        )
+        return (
+            f"<div class='wb-ingest-report'><p>{escape(str(self.totals))}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</div>"
+        )
+
+
+def _row(file: FileReport) -> str:
+    notes = [f"{name}: {item}" for name in ("changed", "lost") for item in getattr(file, name)]
+    notes += [f"bad: {_where(bad)}{bad.reason}" for bad in file.bad[:_SHOWN]]
+    notes += [file.error] if file.error else []
+    cells: tuple[Any, ...] = (file.path, file.format or "", file.outcome)
+    numbers = (file.executions, file.events, file.snapshots, file.n_bad)
+    return (
+        "<tr>"
+        + "".join(f"<td style='text-align:left'>{escape(str(cell))}</td>" for cell in cells)
+        + "".join(f"<td style='text-align:right'>{number:,}</td>" for number in numbers)
+        + f"<td style='text-align:left'>{'<br>'.join(escape(note) for note in notes)}</td></tr>"
+    )

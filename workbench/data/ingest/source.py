@@ -1,0 +1,339 @@
+"""One source file as the readers see it: its first bytes, its lines, its whole document, its checksum.
+
+A ``.gz`` file is read transparently. Damage (a cut gzip stream, a line that is not JSON) is collected with its line
+number while everything readable is still handed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from workbench.data.ingest.gunzip import Gunzip
+from workbench.data.ingest.normal import BadLine
+from workbench.data.ingest.outline import outline
+from workbench.data.ingest.parse import BAD_NUMBER, DUPLICATE_KEY, NOT_UTF8, Parsed, parse
+from workbench.data.store.storable import BIG_INT, DEEP
+from workbench.errors import IngestError
+
+HEAD_BYTES = 64 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_BUFFER_BYTES = 1024 * 1024
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """One line: its 1-based number and its bytes, without the line end."""
+
+    number: int
+    data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Record:
+    """One parsed line. ``changed`` says how the value differs from the text (empty: it does not)."""
+
+    line: int
+    value: Any
+    data: bytes
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Note:
+    """One thing a reader kept in another place, changed or lost, and why."""
+
+    kind: Literal["kept", "changed", "lost"]
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, from which a reader tells whether the file is one of its own.
+
+    Attributes
+    ----------
+    name
+        File name without a ``.gz`` ending.
+    data
+        The first 64 KiB, decompressed.
+    is_whole
+        ``data`` is the whole file.
+    """
+
+    name: str
+    data: bytes
+    is_whole: bool
+
+    @cached_property
+    def records(self) -> list[Any]:
+        """The values of the complete lines in the head that are JSON; a document over many lines gives none."""
+        lines = self.data.split(b"\n")
+        if not self.is_whole:
+            lines = lines[:-1]
+        values = []
+        for line in lines[:50]:
+            try:
+                values.append(parse(line).value)
+            except ValueError:
+                continue
+        return values
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Dotted paths of the object keys in the head, down to three levels; a list counts as its first element.
+
+        Works on a document that goes on behind the head: ``{"info": {"seed": 1, …`` gives ``{"info", "info.seed"}``.
+        """
+        return outline(self.data)
+
+
+@dataclass
+class Source:
+    """A file, or bytes that stand for one.
+
+    Parameters
+    ----------
+    name
+        What the user named it: shown in reports, stored in ``imports.path``.
+    path
+        Where it lies; ``None`` when ``content`` is given.
+    content
+        Its bytes as they would lie on disk (tests, uploads).
+    is_strict
+        The reader vouches that no value it hands on holds NaN or infinity unless ``parse`` reported one: storing is
+        then cheaper. Taken back when a number JSON does not allow is met.
+    on_read
+        Called with the number of bytes whenever some were read from disk (progress).
+
+    Attributes
+    ----------
+    damage
+        What could not be read although the reader never saw it (a cut gzip stream).
+    notes
+        What the reader kept elsewhere, changed or lost → how often.
+    """
+
+    name: str
+    path: Path | None = None
+    content: bytes | None = None
+    is_strict: bool = False
+    on_read: Callable[[int], object] | None = None
+    damage: list[BadLine] = field(default_factory=list)
+    notes: dict[Note, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: str | Path) -> Source:
+        """The file at a path.
+
+        Raises
+        ------
+        IngestError
+            There is no such file, or it cannot be read.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise IngestError(f"Cannot read {path}: {error.strerror}.", path=str(path)) from error
+        return cls(name=str(path), path=path)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str = "trace.jsonl") -> Source:
+        """Bytes that stand for a file of that name."""
+        return cls(name=name, content=content)
+
+    # What it is
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Size as it lies on disk, when first asked: what a live session appends later is left to the next ingest."""
+        return self.path.stat().st_size if self.path else len(self.content or b"")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the first ``size_bytes`` bytes as they lie on disk."""
+        digest = hashlib.sha256()
+        with self._raw() as raw:
+            while chunk := raw.read(_BUFFER_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    @cached_property
+    def is_gzip(self) -> bool:
+        """Told by the first two bytes, not by the name."""
+        with self._raw() as raw:
+            return raw.read(2) == _GZIP_MAGIC
+
+    @cached_property
+    def head(self) -> Head:
+        """The first 64 KiB, decompressed."""
+        with self.open() as stream:
+            data = stream.read(HEAD_BYTES + 1)
+        data, is_whole = data[:HEAD_BYTES], len(data) <= HEAD_BYTES
+        return Head(name=self.file_name, data=data.removeprefix(_UTF8_BOM), is_whole=is_whole)
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the name, without ``.gz``."""
+        return self.name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".gz")
+
+    def forget(self) -> None:
+        """Let go of the head; it is read again when asked for."""
+        self.__dict__.pop("head", None)
+
+    # What is in it
+
+    def open(self) -> BinaryIO:
+        """The decompressed bytes as a stream; seekable unless the file is gzipped.
+
+        A damaged gzip stream ends where the damage is; only :meth:`lines` and :meth:`read_bytes` report that.
+        """
+        return self._open()[0]
+
+    def _open(self) -> tuple[BinaryIO, Gunzip | None]:
+        raw = self._raw()
+        if not self.is_gzip:
+            return raw, None
+        unzipped = Gunzip(raw)
+        return io.BufferedReader(unzipped, _BUFFER_BYTES), unzipped
+
+    def read_bytes(self) -> bytes:
+        """The whole file, decompressed; of a cut gzip stream, what there is (see ``damage``)."""
+        stream, unzipped = self._open()
+        with stream:
+            data = stream.read()
+            if unzipped is not None and unzipped.is_damaged:
+                self._cut(data.count(b"\n") + 1)
+        return data
+
+    def lines(self) -> Iterator[Line]:
+        """Every line that is not blank, with its number; of a cut gzip stream, every complete line."""
+        stream, unzipped = self._open()
+        number = 0
+        with stream:
+            for number, line in enumerate(stream, start=1):
+                if unzipped is not None and unzipped.is_damaged and not line.endswith(b"\n"):
+                    number -= 1  # the line in which the stream breaks off
+                    break
+                data = (line.removeprefix(_UTF8_BOM) if number == 1 else line).rstrip(b"\r\n")
+                if data and not data.isspace():
+                    yield Line(number, data)
+            if unzipped is not None and unzipped.is_damaged:
+                self._cut(number + 1)
+
+    def records(self) -> Iterator[Record | BadLine]:
+        """Every line parsed as JSON; a line that is not JSON, or holds a bare scalar or list, is a BadLine."""
+        for line in self.lines():
+            try:
+                parsed = parse(line.data)
+            except ValueError as error:
+                yield BadLine(line.number, str(error))
+                continue
+            if parsed.changed and BAD_NUMBER in parsed.changed:
+                self.is_strict = False
+            if type(parsed.value) is dict:
+                yield Record(line.number, parsed.value, line.data, parsed.changed)
+            else:
+                yield BadLine(line.number, f"expected a JSON object, found {_kind(parsed.value)}")
+
+    def document(self) -> Parsed:
+        """The whole file parsed as one JSON document.
+
+        Raises
+        ------
+        IngestError
+            It is empty or not JSON; the text says where it breaks off.
+        """
+        data = self.read_bytes().removeprefix(_UTF8_BOM)
+        if not data.strip():
+            raise IngestError(f"{self.name} is empty.", path=self.name)
+        try:
+            parsed = parse(data)
+        except ValueError as error:
+            reason = self.damage.pop().reason if self.damage else str(error)
+            raise IngestError(f"{self.name} cannot be read: {reason}.", path=self.name) from None
+        if BAD_NUMBER in parsed.changed:
+            self.is_strict = False
+        for change in parsed.changed:
+            self.changed("JSON", f"{change}: {_CHANGES.get(change, 'read as far as it can be')}")
+        return parsed
+
+    # What became of it
+
+    def kept(self, what: str, why: str = "", n: int = 1) -> None:
+        """Note that ``n`` things were kept, where it is worth saying (in another place, inferred, …)."""
+        self._note("kept", what, why, n)
+
+    def changed(self, what: str, why: str, n: int = 1) -> None:
+        """Note that ``n`` things are stored otherwise than the source has them."""
+        self._note("changed", what, why, n)
+
+    def lost(self, what: str, why: str, n: int = 1) -> None:
+        """Note that ``n`` things are not stored."""
+        self._note("lost", what, why, n)
+
+    def _note(self, kind: Literal["kept", "changed", "lost"], what: str, why: str, n: int) -> None:
+        note = Note(kind, what, why)
+        self.notes[note] = self.notes.get(note, 0) + n
+
+    def _cut(self, line: int) -> None:
+        bad = BadLine(line, "the gzip stream is cut off or damaged from here")
+        if bad not in self.damage:
+            self.damage.append(bad)
+
+    def _raw(self) -> BinaryIO:
+        if self.path is None:
+            return io.BytesIO(self.content or b"")
+        return io.BufferedReader(_BoundedFile(self.path, self.size_bytes, self.on_read), _BUFFER_BYTES)
+
+
+_CHANGES = {
+    DUPLICATE_KEY: "the last value of a key is kept",
+    NOT_UTF8: "replaced by U+FFFD",
+    BIG_INT: "stored as text",
+    DEEP: "what lies deeper is stored as its text",
+}
+
+
+class _BoundedFile(io.FileIO):
+    """A file that ends where it ended when first looked at, however much is appended meanwhile."""
+
+    def __init__(self, path: Path, size: int, on_read: Callable[[int], object] | None) -> None:
+        super().__init__(path, "rb")
+        self._size = size
+        self._on_read = on_read
+
+    def readinto(self, buffer: Any) -> int:
+        left = max(self._size - self.tell(), 0)
+        n = super().readinto(memoryview(buffer)[:left])
+        if self._on_read is not None:
+            self._on_read(n)
+        return n
+
+    def readall(self) -> bytes:
+        out = bytearray()
+        while chunk := self.read(_BUFFER_BYTES):
+            out += chunk
+        return bytes(out)
+
+    def read(self, size: int | None = -1) -> bytes:  # FileIO.read does not come by readinto
+        if size is None or size < 0:
+            return self.readall()
+        buffer = bytearray(size)
+        return bytes(buffer[: self.readinto(buffer)])
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), type(value).__name__)

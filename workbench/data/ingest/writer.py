@@ -1,0 +1,206 @@
+"""Write the runs of one file: tasks, executions, events, states, and the record of the import."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+import psycopg
+
+from workbench.data.ingest.detect import Reader
+from workbench.data.ingest.merge import Merger
+from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
+from workbench.data.ingest.rows import (
+    EVENT_COLUMNS,
+    EXECUTION_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    TASK_COLUMNS,
+    RowMaker,
+    clean,
+    import_id,
+    n_states,
+)
+from workbench.data.ingest.source import Source
+from workbench.data.store.copy import copy_rows
+from workbench.data.store.storable import storable
+from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
+
+_BATCH_STEPS = 5_000  # runs are written together up to this many steps; one long run is written alone
+
+
+class Writer:
+    """Writes the runs of one file inside the connection's transaction, and counts what it writes."""
+
+    def __init__(self, connection: psycopg.Connection, reader: Reader, source: Source) -> None:
+        format = reader.FORMAT
+        self._connection = connection
+        self._format = format
+        self._has_parents = getattr(reader, "HAS_PARENTS", False)
+        self._source = source
+        self._import = import_id(format, source.sha256, source.file_name)
+        self._maker = RowMaker(format, source, self._import)
+        self._runs: dict[uuid.UUID, Run] = {}
+        self._seen: set[uuid.UUID] = set()
+        self._n_steps = 0
+        self._held = Counts()
+        self._new = Counts()
+        self._updated = 0
+        self._bad: list[BadLine] = []
+        self._n_bad = 0
+        self._parents: set[str] = set()
+        self._source_ids: list[str] = []
+        written = connection.execute(
+            "INSERT INTO workbench.imports (id, source, path, sha256, size_bytes) VALUES (%s, %s, %s, %s, %s) "
+            "ON CONFLICT (id) DO NOTHING",
+            [self._import, format, clean(_absolute(source)), source.sha256, source.size_bytes],
+        ).rowcount
+        self._merger = Merger(connection, self._maker, is_reread=not written)
+
+    def bad(self, bad: BadLine) -> None:
+        """Note a part of the file that cannot be read."""
+        self._n_bad += 1
+        if len(self._bad) < MAX_BAD_LINES:
+            self._bad.append(bad)
+
+    def add(self, run: Run) -> None:
+        """Write a run, now or together with the next ones."""
+        execution = self._maker.id_of(run)
+        if execution in self._seen:
+            self._add_repeated(execution, run)
+            return
+        self._seen.add(execution)
+        if self._runs and self._n_steps + len(run.steps) > _BATCH_STEPS:
+            self._flush()
+        self._runs[execution] = run
+        self._n_steps += len(run.steps)
+        self._source_ids.append(run.source_id)
+        if run.parent_source_id is not None:
+            self._parents.add(run.parent_source_id)
+
+    def _add_repeated(self, execution: uuid.UUID, run: Run) -> None:
+        """A run that this file had before: whatever it says more becomes part of that one."""
+        self._source.changed("run id", "repeated in the file: the later run is taken as more of the earlier one")
+        self._flush()
+        merged = self._merger.merge({execution: run})
+        self._held += merged.new
+        self._new += merged.new
+        self._updated += merged.updated
+
+    def finish(self) -> FileReport:
+        """Write what is left and the record of the import."""
+        self._flush()
+        self._link_parents()
+        for damage in self._source.damage:
+            self.bad(damage)
+        report = self._report()
+        self._connection.execute(
+            "UPDATE workbench.imports SET report = %s::jsonb WHERE id = %s",
+            [storable(report.as_dict() | {"version": version("agent-workbench")}).text, self._import],
+        )
+        return report
+
+    def _flush(self) -> None:
+        runs, self._runs, self._n_steps = self._runs, {}, 0
+        if not runs:
+            return
+        self._write_tasks(runs.values())
+        known = {
+            row[0]
+            for row in self._connection.execute(
+                "SELECT id FROM workbench.agent_executions WHERE id = ANY(%s)", [list(runs)]
+            )
+        }
+        self._write_new([run for execution, run in runs.items() if execution not in known])
+        self._write_known({execution: run for execution, run in runs.items() if execution in known})
+
+    def _write_tasks(self, runs: Iterable[Run]) -> None:
+        tasks = {run.task.source_id: run.task for run in runs if run.task is not None}
+        if tasks:
+            self._connection.cursor().executemany(
+                f"INSERT INTO workbench.tasks ({', '.join(TASK_COLUMNS)}) "
+                "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s) ON CONFLICT (source, source_id) DO NOTHING",
+                [self._maker.task(task) for task in tasks.values()],
+            )
+
+    def _write_new(self, runs: list[Run]) -> None:
+        if not runs:
+            return
+        maker, connection = self._maker, self._connection
+        events, snapshots = Counter(), Counter()
+        for run in runs:
+            maker.count(run)
+        copy_rows(connection, agent_executions, EXECUTION_COLUMNS, map(maker.execution, runs))
+        rows = chain.from_iterable(map(maker.events, runs))
+        copy_rows(connection, observability_events, EVENT_COLUMNS, _counted(rows, events))
+        rows = chain.from_iterable(map(maker.snapshots, runs))
+        copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, _counted(rows, snapshots))
+        added = Counts(len(runs), events.total(), snapshots.total())
+        self._held += added
+        self._new += added
+
+    def _write_known(self, runs: dict[uuid.UUID, Run]) -> None:
+        if not runs:
+            return
+        merged = self._merger.merge(runs)
+        for run in runs.values():
+            self._maker.count(run)
+            self._held += Counts(1, len(run.steps), n_states(run))
+        self._new += merged.new
+        self._updated += merged.updated
+        if merged.unions:
+            self._source.changed("run", "other files hold other parts of it: stored as one run", merged.unions)
+
+    def _link_parents(self) -> None:
+        """Link runs to the run that started them, whichever of the two was read first."""
+        if not self._has_parents:
+            return
+        self._connection.execute(
+            """
+            UPDATE workbench.agent_executions AS child SET parent_execution_id = parent.id
+            FROM workbench.agent_executions AS parent
+            WHERE child.source = %(format)s AND child.parent_execution_id IS NULL
+              AND child.metadata->>'parent_source_id' = ANY(%(parents)s)
+              AND parent.source = %(format)s AND parent.source_id = child.metadata->>'parent_source_id'
+              AND child.id <> parent.id
+            """,
+            {"format": self._format, "parents": [*self._parents, *self._source_ids]},
+        )
+
+    def _report(self) -> FileReport:
+        notes: dict[str, list[Item]] = {"kept": [], "changed": [], "lost": []}
+        for what, n in self._maker.kept.items():
+            if n:
+                notes["kept"].append(Item(what, n))
+        for note, n in self._source.notes.items():
+            notes[note.kind].append(Item(note.what, n, note.why))
+        return FileReport(
+            path=self._source.name,
+            format=self._format,
+            executions=self._held.executions,
+            events=self._held.events,
+            snapshots=self._held.snapshots,
+            new=self._new,
+            updated=self._updated,
+            bad=tuple(self._bad),
+            n_bad=self._n_bad,
+            sha256=self._source.sha256,
+            size_bytes=self._source.size_bytes,
+            kept=tuple(notes["kept"]),
+            changed=tuple(notes["changed"]),
+            lost=tuple(notes["lost"]),
+        )
+
+
+def _absolute(source: Source) -> str:
+    return str(source.path.resolve()) if source.path is not None else source.name
+
+
+def _counted(rows: Iterable[Any], counter: Counter[str]) -> Iterator[Any]:
+    for row in rows:
+        counter["rows"] += 1
+        yield row

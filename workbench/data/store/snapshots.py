@@ -1,0 +1,285 @@
+"""States of a run as whole states and patches: what ``execution_snapshots`` holds, and the way back.
+
+A row is ``(step_number, keyframe_step, state)``. Where ``keyframe_step == step_number`` the state is whole (a
+*keyframe*), else it is an RFC 6902 patch on the snapshot before. A new keyframe is written once the patches since the
+last one weigh :data:`PATCHES_PER_KEYFRAME` times the whole state: a run stays within 1.5 times the weight of patches
+alone, and any state is rebuilt from rows that weigh about three times itself at most, however long the run. A row's own
+cost (headers, ids, index entries, decoding) counts as :data:`ROW_WEIGHT` bytes, so many tiny patches on a large state
+get keyframes too.
+
+Everything streams in one pass. With patches given, the work of a step is the size of its patch, and whole states are
+encoded for keyframes only: a conversation that grows by 5,000 steps is encoded in linear time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import orjson
+
+from workbench._delta import apply, apply_owned, diff
+from workbench.errors import NotFoundError, PatchError
+
+if TYPE_CHECKING:
+    from workbench.data.store.engine import Store
+
+ROW_WEIGHT = 400  # bytes: reading one more row costs about as much as reading this much more of a whole state
+PATCHES_PER_KEYFRAME = 2
+
+_Ops = list[Mapping[str, Any]]
+
+
+class SnapshotRow(NamedTuple):
+    """One row of ``execution_snapshots``, without its metadata."""
+
+    step_number: int
+    keyframe_step: int
+    state: bytes  # JSON: a whole state where keyframe_step == step_number, else a patch
+
+
+class StateLike(Protocol):
+    """What a source says of a step: :class:`workbench.data.ingest.normal.State` and alike."""
+
+    step_number: int
+    document: Any
+    patch: Any
+
+
+def encode(states: Iterable[StateLike], *, dumps: Callable[[Any], bytes | str] = orjson.dumps) -> Iterator[SnapshotRow]:
+    """Yield one row per step that has a state, in the order of the steps.
+
+    A state with a ``patch`` builds on the one before it (the first: on ``{}``), any other is a whole ``document``.
+    Several states of one step become one row; steps may be sparse.
+
+    Raises
+    ------
+    PatchError
+        A patch does not apply, or the steps are not in order. Use :class:`Encoder` to go on after such a state.
+    """
+    encoder = Encoder(dumps=dumps)
+    for state in states:
+        encoder.add(state.step_number, document=state.document, patch=state.patch)
+        yield from encoder.take()
+    yield from encoder.finish()
+
+
+class Encoder:
+    """Makes the rows of one run, state by state.
+
+    Parameters
+    ----------
+    dumps
+        Encodes a whole state or a patch as JSON; pass one that makes values storable where the source is not trusted.
+
+    Examples
+    --------
+    >>> encoder = Encoder()
+    >>> encoder.add(0, document={"policy": "Refunds within 30 days. " * 40, "plan": []})
+    >>> encoder.add(3, patch=[{"op": "add", "path": "/plan/-", "value": "look"}])
+    >>> encoder.finish()[1]
+    SnapshotRow(step_number=3, keyframe_step=0, state=b'[{"op":"add","path":"/plan/-","value":"look"}]')
+    """
+
+    def __init__(self, *, dumps: Callable[[Any], bytes | str] = orjson.dumps) -> None:
+        self._dumps = dumps
+        self._ready: list[SnapshotRow] = []
+        self._document: Any = {}
+        self._owned: dict[int, Any] = {}  # containers of the document that no caller can see; see apply_owned
+        self._base: bytes = b"{}"  # the last keyframe and the operations since: the way back after a bad patch
+        self._since: list[_Ops] = []
+        self._whole: bytes | None = None  # the document's bytes, as long as they are known
+        self._keyframe_step: int | None = None
+        self._open_step: int | None = None  # its row is not yet written: more states of the step may come
+        self._open_ops: _Ops = []
+        self._last_step = -1
+        self._size = 0  # of the whole state: exact when encoded, afterwards with what was added
+        self._weight = 0  # of the patches since the keyframe
+
+    def add(self, step_number: int, *, document: Any = None, patch: Iterable[Mapping[str, Any]] | None = None) -> None:
+        """Take the state after a step: a `patch` on the state before, or else a whole `document`.
+
+        The document is encoded at once, so the caller may change it afterwards; a patch is kept until the next keyframe
+        and must not be changed.
+
+        Raises
+        ------
+        PatchError
+            The patch does not apply, or the step comes before the last one. This state is not taken; everything before
+            it stays, and further states may be added.
+        """
+        if step_number != self._open_step:
+            self._close()
+            if step_number <= self._last_step:
+                raise PatchError(
+                    f"The state of step {step_number} comes after that of step {self._last_step};"
+                    " sort the states by step.",
+                    step_number=step_number,
+                    reason="steps go back",
+                )
+        ops = self._take_document(document) if patch is None else self._take_patch(list(patch), step_number)
+        self._open_step = step_number
+        self._open_ops = self._open_ops + ops
+        self._since.append(ops)
+
+    def take(self) -> list[SnapshotRow]:
+        """Return the rows that are complete and were not taken before."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def finish(self) -> list[SnapshotRow]:
+        """Close the last step and return the rows that were not taken before."""
+        self._close()
+        return self.take()
+
+    def _take_document(self, document: Any) -> _Ops:
+        self._whole = self._bytes(document)
+        before, self._document = self._document, orjson.loads(self._whole)
+        self._owned = {}
+        return list(diff(before, self._document))
+
+    def _take_patch(self, ops: _Ops, step_number: int) -> _Ops:
+        try:
+            self._document = apply_owned(self._document, ops, self._owned)
+        except PatchError as error:
+            # Operations before the bad one have changed the document in place.
+            self._document, self._owned = orjson.loads(self._base), {}
+            for since in self._since:
+                self._document = apply_owned(self._document, since, self._owned)
+            error.step_number = step_number  # pyright: ignore[reportAttributeAccessIssue]
+            raise
+        self._whole = None
+        return ops
+
+    def _close(self) -> None:
+        step, ops = self._open_step, self._open_ops
+        if step is None:
+            return
+        self._open_step, self._open_ops, self._last_step = None, [], step
+        if self._keyframe_step is None:
+            self._write_keyframe(step)
+            return
+        patch = self._bytes(ops)
+        self._weight += len(patch) + ROW_WEIGHT
+        self._size += len(patch) * sum(op["op"] in ("add", "copy") for op in ops) // max(len(ops), 1)
+        if self._whole is not None:
+            self._size = len(self._whole)
+        if len(patch) >= self._size or self._weight >= PATCHES_PER_KEYFRAME * self._size:
+            self._whole = self._whole or self._bytes(self._document)
+            # The size was an estimate; now it is known. Where it had been far too low, the next try is as far away as
+            # this one was, so that trying stays linear.
+            self._size = len(self._whole)
+            if len(patch) >= self._size or self._weight >= PATCHES_PER_KEYFRAME * self._size:
+                self._write_keyframe(step)
+                return
+            self._size = max(self._size, self._weight)
+        self._ready.append(SnapshotRow(step, self._keyframe_step, patch))
+
+    def _write_keyframe(self, step: int) -> None:
+        self._base = self._whole or self._bytes(self._document)
+        self._ready.append(SnapshotRow(step, step, self._base))
+        self._keyframe_step, self._size, self._weight = step, len(self._base), 0
+        self._since, self._owned = [], {}
+
+    def _bytes(self, value: Any) -> bytes:
+        encoded = self._dumps(value)
+        return encoded if isinstance(encoded, bytes) else encoded.encode()
+
+
+# ---------------------------------------------------------------- the way back
+
+
+def rebuild_all(rows: Iterable[tuple[int, int, Any]]) -> Iterator[tuple[int, Any]]:
+    """Yield ``(step_number, state)`` of every row, given in the order of the steps.
+
+    The state of a row is JSON as bytes or text, or the parsed value. States share their unchanged parts: treat them as
+    frozen. The first row must be a keyframe, so a part of a run starts at one.
+
+    Raises
+    ------
+    PatchError
+        A keyframe is missing, or a patch does not apply to the state before it.
+    """
+    yield from _rebuilt(rows, apply)
+
+
+def _rebuilt(rows: Iterable[tuple[int, int, Any]], advance: Callable[[Any, Any], Any]) -> Iterator[tuple[int, Any]]:
+    document: Any = None
+    at: int | None = None
+    for step, keyframe_step, encoded in rows:
+        state = orjson.loads(encoded) if isinstance(encoded, (bytes, bytearray, memoryview, str)) else encoded
+        if keyframe_step == step:
+            document, at = state, step
+        elif keyframe_step != at:
+            raise PatchError(
+                f"The snapshot of step {step} builds on the whole state of step {keyframe_step}, which is not there.",
+                step_number=step,
+                reason="keyframe missing",
+            )
+        else:
+            document = advance(document, state)
+        yield step, document
+
+
+def rebuild(rows: Iterable[tuple[int, int, Any]], step: int) -> Any:
+    """Return the state after `step`: that of the last snapshot at or before it.
+
+    `rows` are those of one run in the order of the steps, from the keyframe on at least.
+
+    Raises
+    ------
+    NotFoundError
+        There is no snapshot at or before `step`.
+    PatchError
+        As :func:`rebuild_all`.
+    """
+    chain: list[tuple[int, int, Any]] = []
+    for row in rows:
+        if row[0] > step:
+            break
+        if row[0] == row[1]:
+            chain.clear()
+        chain.append(row)
+    if not chain:
+        raise NotFoundError(f"There is no snapshot at or before step {step}.", step=step)
+    # Only the last state is wanted: what is parsed here is changed in place, what was given parsed is copied once.
+    is_ours = all(isinstance(row[2], (bytes, bytearray, memoryview, str)) for row in chain)
+    owned: dict[int, Any] | None = None if is_ours else {}
+    state = None
+    for _, state in _rebuilt(chain, lambda document, patch: apply_owned(document, patch, owned)):  # noqa: B007
+        pass
+    return state
+
+
+# From the keyframe of the last snapshot at or before the step: one index range, nothing else of the run is read.
+_CHAIN = """
+SELECT step_number, keyframe_step, state::text
+FROM workbench.execution_snapshots
+WHERE execution_id = %(run)s
+  AND step_number <= %(step)s
+  AND step_number >= (
+    SELECT keyframe_step FROM workbench.execution_snapshots
+    WHERE execution_id = %(run)s AND step_number <= %(step)s
+    ORDER BY step_number DESC LIMIT 1)
+ORDER BY step_number
+"""
+
+
+def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
+    """Return the state of a run after `step`, reading only the rows from its keyframe to `step`.
+
+    Raises
+    ------
+    NotFoundError
+        The run has no snapshot at or before `step`.
+    """
+    with store.raw() as connection:
+        rows = connection.execute(_CHAIN, {"run": str(execution_id), "step": step}).fetchall()
+    if not rows:
+        raise NotFoundError(
+            f"Execution {execution_id} has no snapshot at or before step {step}. See bench.snapshots(run).",
+            execution_id=str(execution_id),
+            step=step,
+        )
+    return rebuild(rows, step)

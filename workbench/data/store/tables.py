@@ -1,0 +1,300 @@
+"""The tables of the ``workbench`` schema, as SQLAlchemy metadata: what the migrations build and ``check`` compares.
+
+Every time is ``timestamptz``; every id is a UUID (version 7 from :func:`new_id` or the server's ``workbench.new_id()``,
+version 5 of the source's own id for what was ingested, so that ingesting twice writes the same rows).
+
+An embedding is ``real[]`` beside the name of the model that made it: the schema is the same on a server with and
+without pgvector, and each model gets its own index over the cast ``embedding::vector(n)`` where pgvector is present.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+import uuid_utils
+from sqlalchemy.dialects import postgresql as pg
+
+SCHEMA = "workbench"
+
+TASK_STATUSES = ("pending", "in_progress", "paused", "completed", "failed", "cancelled")
+PRIORITIES = ("low", "medium", "high", "urgent")
+EXECUTION_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+WORKFLOW_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
+SEVERITIES = ("debug", "info", "warning", "error", "critical")
+
+metadata = sa.MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+)
+
+
+def new_id() -> uuid.UUID:
+    """A time-ordered UUID (version 7, RFC 9562)."""
+    return uuid.UUID(int=uuid_utils.uuid7().int)
+
+
+def _id() -> sa.Column:
+    return sa.Column("id", pg.UUID(as_uuid=True), primary_key=True, server_default=sa.text("workbench.new_id()"))
+
+
+def _ref(name: str, target: str, ondelete: str, *, nullable: bool = False) -> sa.Column:
+    return sa.Column(
+        name, pg.UUID(as_uuid=True), sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete=ondelete), nullable=nullable
+    )
+
+
+def _time(name: str, *, default: bool = False) -> sa.Column:
+    stamp = sa.TIMESTAMP(timezone=True)
+    if default:
+        return sa.Column(name, stamp, nullable=False, server_default=sa.text("now()"))
+    return sa.Column(name, stamp)
+
+
+def _json(name: str, *, default: str | None = None) -> sa.Column:
+    if default is None:
+        return sa.Column(name, pg.JSONB(none_as_null=True))
+    return sa.Column(name, pg.JSONB, nullable=False, server_default=sa.text(f"'{default}'::jsonb"))
+
+
+def _row_version() -> sa.Column:
+    """Counts the updates of a row: an update names the version it read, and fails if another came first."""
+    return sa.Column("row_version", sa.Integer, nullable=False, server_default=sa.text("1"))
+
+
+def _one_of(column: str, allowed: tuple[str, ...]) -> sa.CheckConstraint:
+    # Spelt as Postgres prints it back, so that `check` compares like with like.
+    values = ", ".join(f"'{value}'" for value in allowed)
+    return sa.CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+imports = sa.Table(
+    "imports",
+    metadata,
+    _id(),
+    sa.Column("source", sa.Text, nullable=False, comment="format name, e.g. 'tau-bench'"),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False, comment="of the file's bytes as they lie on disk"),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    _time("created_at", default=True),
+    _json("report", default="{}"),
+    sa.Index(None, "sha256"),
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    _id(),
+    sa.Column("title", sa.String(255), nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("status", sa.Text, nullable=False, server_default=sa.text("'pending'")),
+    sa.Column("priority", sa.Text, nullable=False, server_default=sa.text("'medium'")),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+    sa.Column("user_id", sa.Text),
+    _json("metadata", default="{}"),
+    sa.Column("embedding", pg.ARRAY(sa.REAL)),
+    sa.Column("embedding_model", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("source_id", sa.Text),
+    _ref("import_id", "imports", "SET NULL", nullable=True),
+    _row_version(),
+    _one_of("status", TASK_STATUSES),
+    _one_of("priority", PRIORITIES),
+    sa.CheckConstraint("(embedding IS NULL) = (embedding_model IS NULL)", name="embedding_has_model"),
+    sa.UniqueConstraint("source", "source_id"),
+    sa.Index(None, "status"),
+    sa.Index(None, "created_at", "id"),
+    sa.Index(None, "import_id"),
+)
+
+environments = sa.Table(
+    "environments",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _json("config", default="{}"),
+    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+    sa.Column("user_id", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("schema_version", sa.Integer, nullable=False, server_default=sa.text("1")),
+    _row_version(),
+    sa.CheckConstraint("name <> ''", name="name"),
+    sa.CheckConstraint("schema_version >= 1", name="schema_version"),
+    sa.UniqueConstraint("user_id", "name"),
+    sa.Index("ix_environments_one_active", "user_id", unique=True, postgresql_where=sa.text("is_active")),
+)
+
+agent_executions = sa.Table(
+    "agent_executions",
+    metadata,
+    _id(),
+    _ref("task_id", "tasks", "SET NULL", nullable=True),
+    _ref("parent_execution_id", "agent_executions", "SET NULL", nullable=True),
+    sa.Column("agent_type", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, comment="what a person calls this run"),
+    sa.Column("model", sa.Text),
+    sa.Column("status", sa.Text, nullable=False, server_default=sa.text("'pending'")),
+    sa.Column("score", sa.Double, comment="the source's own reward or grade; null where it gives none"),
+    _time("started_at"),
+    _time("completed_at"),
+    _json("input"),
+    _json("output"),
+    sa.Column("error", sa.Text),
+    sa.Column("error_type", sa.Text),
+    _json("metadata", default="{}"),
+    sa.Column("trace_id", sa.Text),
+    sa.Column("execution_time_ms", sa.Double),
+    _json("token_usage"),
+    sa.Column("cost", sa.Numeric(20, 10), comment="US dollars; null = unpriced, never 0 for unknown"),
+    sa.Column("source", sa.Text),
+    sa.Column("source_id", sa.Text),
+    _ref("import_id", "imports", "SET NULL", nullable=True),
+    _time("created_at", default=True),
+    _row_version(),
+    _one_of("status", EXECUTION_STATUSES),
+    sa.CheckConstraint("agent_type <> ''", name="agent_type"),
+    sa.CheckConstraint("completed_at >= started_at", name="completed_after_start"),
+    sa.CheckConstraint("execution_time_ms >= 0", name="execution_time_ms"),
+    sa.CheckConstraint("cost >= 0", name="cost"),
+    sa.UniqueConstraint("source", "source_id"),
+    sa.Index("ix_agent_executions_newest", sa.text("coalesce(started_at, created_at) DESC"), sa.text("id DESC")),
+    sa.Index(None, "status"),
+    sa.Index(None, "agent_type"),
+    sa.Index(None, "task_id"),
+    sa.Index(None, "parent_execution_id"),
+    sa.Index(None, "trace_id"),
+    sa.Index(None, "import_id"),
+)
+
+observability_events = sa.Table(
+    "observability_events",
+    metadata,
+    _id(),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    sa.Column("step_number", sa.Integer, nullable=False, comment="0-based position in the run"),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, comment="tool, span or message author"),
+    sa.Column("agent", sa.Text, comment="lane: the agent or sub-agent that did it"),
+    sa.Column("category", sa.Text),
+    sa.Column("severity", sa.Text, nullable=False, server_default=sa.text("'info'")),
+    _time("timestamp"),
+    sa.Column("duration_ms", sa.Double),
+    sa.Column("trace_id", sa.Text),
+    sa.Column("span_id", sa.Text),
+    sa.Column("parent_span_id", sa.Text),
+    _json("data", default="{}"),
+    sa.Column("raw", pg.BYTEA, comment="zstd of the source's bytes, where jsonb would refuse or change them"),
+    _row_version(),
+    _one_of("severity", SEVERITIES),
+    sa.CheckConstraint("event_type <> ''", name="event_type"),
+    sa.CheckConstraint("step_number >= 0", name="step_number"),
+    sa.CheckConstraint("duration_ms >= 0", name="duration_ms"),
+    sa.Index(None, "execution_id", "step_number", "id"),
+    sa.Index(None, "timestamp"),
+    sa.Index(None, "trace_id", postgresql_where=sa.text("trace_id IS NOT NULL")),
+    sa.Index(
+        "ix_observability_events_errors",
+        "execution_id",
+        postgresql_where=sa.text("severity = ANY (ARRAY['error'::text, 'critical'::text])"),
+    ),
+)
+
+execution_snapshots = sa.Table(
+    "execution_snapshots",
+    metadata,
+    _id(),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    sa.Column("step_number", sa.Integer, nullable=False, comment="the step after which this was the state"),
+    _time("timestamp"),
+    sa.Column(
+        "state",
+        pg.JSONB,
+        nullable=False,
+        comment="the whole state where keyframe_step = step_number, else an RFC 6902 patch on the snapshot before",
+    ),
+    sa.Column("keyframe_step", sa.Integer, nullable=False, comment="step_number of the whole state this builds on"),
+    sa.Column("description", sa.Text),
+    sa.Column("checkpoint", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    sa.Column(
+        "is_derived",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.text("false"),
+        comment="true: rebuilt from the conversation by Workbench, not recorded by the source",
+    ),
+    sa.Column("raw", pg.BYTEA, comment="zstd of the source's bytes, where jsonb would refuse or change them"),
+    _row_version(),
+    sa.CheckConstraint("step_number >= 0", name="step_number"),
+    sa.CheckConstraint("keyframe_step >= 0 AND keyframe_step <= step_number", name="keyframe_step"),
+    sa.UniqueConstraint("execution_id", "step_number"),
+)
+
+agent_memory = sa.Table(
+    "agent_memory",
+    metadata,
+    _id(),
+    sa.Column("agent_type", sa.Text, nullable=False),
+    sa.Column("context_key", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("embedding", pg.ARRAY(sa.REAL)),
+    sa.Column("embedding_model", sa.Text),
+    _time("created_at", default=True),
+    _time("last_accessed_at"),
+    sa.Column("access_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+    _json("metadata", default="{}"),
+    sa.Column("importance", sa.SmallInteger, nullable=False, server_default=sa.text("5")),
+    _time("expires_at"),
+    _row_version(),
+    sa.CheckConstraint("importance >= 1 AND importance <= 10", name="importance"),
+    sa.CheckConstraint("access_count >= 0", name="access_count"),
+    sa.CheckConstraint("(embedding IS NULL) = (embedding_model IS NULL)", name="embedding_has_model"),
+    sa.Index(None, "agent_type", "context_key"),
+    sa.Index(None, "expires_at", postgresql_where=sa.text("expires_at IS NOT NULL")),
+)
+
+workflows = sa.Table(
+    "workflows",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _json("definition", default="{}"),
+    sa.Column("version", sa.Integer, nullable=False, server_default=sa.text("1")),
+    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
+    _time("created_at", default=True),
+    sa.Column("created_by", sa.Text),
+    sa.Column("tags", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'::text[]")),
+    sa.Column("description", sa.Text),
+    sa.CheckConstraint("name <> ''", name="name"),
+    sa.CheckConstraint("version >= 1", name="version"),
+    sa.UniqueConstraint("name", "version"),
+)
+
+workflow_executions = sa.Table(
+    "workflow_executions",
+    metadata,
+    _id(),
+    _ref("workflow_id", "workflows", "CASCADE"),
+    sa.Column("status", sa.Text, nullable=False, server_default=sa.text("'pending'")),
+    sa.Column("current_step", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("total_steps", sa.Integer),
+    _json("state", default="{}"),
+    _time("started_at"),
+    _time("completed_at"),
+    sa.Column("error", sa.Text),
+    sa.Column("triggered_by", sa.Text),
+    _ref("parent_execution_id", "workflow_executions", "SET NULL", nullable=True),
+    _row_version(),
+    _one_of("status", WORKFLOW_STATUSES),
+    sa.CheckConstraint("current_step >= 0", name="current_step"),
+    sa.Index(None, "workflow_id"),
+    sa.Index(None, "status"),
+    sa.Index(None, "parent_execution_id"),
+)

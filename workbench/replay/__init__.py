@@ -1,0 +1,1 @@
+"""A run over again: record it, compare it, patch its states."""

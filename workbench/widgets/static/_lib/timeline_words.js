@@ -1,0 +1,40 @@
+// @ts-check
+// What a timeline says in words: times, events, counts. Pure; `scene` is what timeline.py describes.
+import { formatDuration, formatInteger, formatTime } from "./format.js";
+import { ERROR_SEVERITY, MOMENT, UNFINISHED } from "./lod.js";
+import { plainText } from "./text.js";
+
+/** A place on the axis. @param {any} scene @param {number} t @param {boolean} absolute time of day instead of time since the start */
+export function placeWords(scene, t, absolute) {
+  if (scene.unit === "steps") return `step ${Math.floor(t)}`;
+  return absolute ? formatTime(scene.origin + t) : `+${formatDuration(t)}`;
+}
+
+/** An event: name, lane, place, length, severity; null where there is nothing to say. @param {any} scene @param {any} item @param {boolean} absolute */
+export function eventWords(scene, item, absolute) {
+  const lane = scene.lanes.find(([, first, rows]) => item.track >= first && item.track < first + rows)?.[0] ?? null;
+  const none = item.flags & MOMENT || scene.unit === "steps";
+  const length = item.flags & UNFINISHED ? "unfinished" : none ? null : formatDuration(item.end - item.start);
+  const severity = scene.severities[item.severity][0];
+  return { name: plainText(item.label), lane, place: placeWords(scene, item.start, absolute), length, severity: severity === "info" ? null : severity };
+}
+
+/** The whole run. @param {any} scene */
+export function sceneWords(scene) {
+  const errors = scene.severities.slice(ERROR_SEVERITY).reduce((/** @type {number} */ sum, /** @type {any} */ [, n]) => sum + n, 0);
+  return [
+    `${formatInteger(scene.n)} ${scene.n === 1 ? "event" : "events"}`,
+    scene.unit === "steps" ? `${formatInteger(scene.span)} steps (no times in the source)` : formatDuration(scene.span),
+    errors ? `▼ ${formatInteger(errors)} with errors` : null,
+    scene.estimated ? `${formatInteger(scene.estimated)} without a time, placed at the event before` : null,
+  ].filter(Boolean).join(" · ");
+}
+
+/** What is in view. @param {any} scene @param {[number, number]} view @param {boolean} absolute */
+export function viewWords(scene, view, absolute) {
+  const [low, high] = view.map((t) => {
+    const at = Math.min(Math.max(0, t), scene.span);
+    return scene.unit === "steps" ? String(Math.floor(at)) : absolute ? formatTime(scene.origin + at, true) : formatDuration(at);
+  });
+  return `in view: ${low} … ${high}${absolute && scene.unit === "ms" ? " UTC" : ""}`;
+}
