@@ -33,13 +33,13 @@ def _token(name: str, meaning: str) -> Column:
 
 
 _EXECUTIONS = (
-    Column("id", pl.String, "the execution", "x.id::text", "uuid"),
+    Column("id", pl.String, "the execution", "x.id", "uuid"),
     Column("name", pl.String, "what a person calls this run", "x.name"),
     Column("agent_type", pl.String, "kind of agent", "x.agent_type"),
     Column("model", pl.String, "main model; null where the source names none", "x.model"),
     Column("status", pl.String, "pending · running · completed · failed · cancelled", "x.status"),
     Column("score", pl.Float64, "the source's own reward or grade; null where it gives none", "x.score"),
-    Column("task_id", pl.String, "the task it tried", "x.task_id::text", "uuid"),
+    Column("task_id", pl.String, "the task it tried", "x.task_id", "uuid"),
     Column("task", pl.String, "that task's title", "t.title"),
     Column("started_at", UTC, "first moment; null where the source has no times", "x.started_at"),
     Column("completed_at", UTC, "last moment", "x.completed_at"),
@@ -56,15 +56,15 @@ _EXECUTIONS = (
     Column("error_type", pl.String, "kind of failure", "x.error_type"),
     Column("error", pl.String, "what went wrong, in the source's words", "x.error"),
     Column("trace_id", pl.String, "OpenTelemetry trace", "x.trace_id"),
-    Column("parent_execution_id", pl.String, "the run that started this one", "x.parent_execution_id::text", "uuid"),
+    Column("parent_execution_id", pl.String, "the run that started this one", "x.parent_execution_id", "uuid"),
     Column("source", pl.String, "format it came from; 'record' for captured runs", "x.source"),
     Column("source_id", pl.String, "the source's own id", "x.source_id"),
     Column("created_at", UTC, "when it was written here", "x.created_at"),
 )
 
 _EVENTS = (
-    Column("id", pl.String, "the event", "e.id::text", "uuid"),
-    Column("execution_id", pl.String, "its run", "e.execution_id::text", "uuid"),
+    Column("id", pl.String, "the event", "e.id", "uuid"),
+    Column("execution_id", pl.String, "its run", "e.execution_id", "uuid"),
     Column("step_number", pl.Int64, "0-based position in the run", "e.step_number::bigint"),
     Column(
         "event_type", pl.String, "message · reasoning · tool_call · tool_result · llm_call · span · …", "e.event_type"
@@ -82,8 +82,8 @@ _EVENTS = (
 )
 
 _SNAPSHOTS = (
-    Column("id", pl.String, "the snapshot", "s.id::text", "uuid"),
-    Column("execution_id", pl.String, "its run", "s.execution_id::text", "uuid"),
+    Column("id", pl.String, "the snapshot", "s.id", "uuid"),
+    Column("execution_id", pl.String, "its run", "s.execution_id", "uuid"),
     Column("step_number", pl.Int64, "the step after which this was the state", "s.step_number::bigint"),
     Column("timestamp", UTC, "when", 's."timestamp"'),
     Column("description", pl.String, "what a person wrote", "s.description"),
@@ -93,7 +93,7 @@ _SNAPSHOTS = (
 )
 
 _TASKS = (
-    Column("id", pl.String, "the task", "t.id::text", "uuid"),
+    Column("id", pl.String, "the task", "t.id", "uuid"),
     Column("title", pl.String, "short title", "t.title"),
     Column("description", pl.String, "what is asked", "t.description"),
     Column("status", pl.String, "pending · in_progress · paused · completed · failed · cancelled", "t.status"),
@@ -107,7 +107,7 @@ _TASKS = (
 )
 
 _ENVIRONMENTS = (
-    Column("id", pl.String, "the environment", "v.id::text", "uuid"),
+    Column("id", pl.String, "the environment", "v.id", "uuid"),
     Column("name", pl.String, "its name, unique per user", "v.name"),
     Column("is_active", pl.Boolean, "the one in use; at most one per user", "v.is_active"),
     Column("schema_version", pl.Int64, "version of the config's own layout", "v.schema_version::bigint"),

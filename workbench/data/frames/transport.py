@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 
+from workbench.data.frames.arrow import shaped
 from workbench.data.store.address import without_password
 from workbench.data.store.failures import errors_translated, translated
 from workbench.data.store.tables import SCHEMA
@@ -81,7 +86,7 @@ class Transport:
         text = query.as_string(None)
         if self.way == "adbc":
             try:
-                return _shaped(self._by_adbc(text), schema)
+                return shaped(self._by_adbc(text), schema)
             except _DriverError:
                 self.way = "psycopg"
         return self._by_psycopg(text, schema)
@@ -103,7 +108,7 @@ class Transport:
         import adbc_driver_manager
 
         with _adbc_errors(adbc_driver_manager.Error):
-            return _shaped(self._read(self._take() or self._connect(), text, snapshot), schema)
+            return shaped(self._read(self._take() or self._connect(), text, snapshot), schema)
 
     @contextmanager
     def reading(self, *, snapshot: bool = False) -> Iterator[psycopg.Connection]:
@@ -195,15 +200,19 @@ class Transport:
 
     def _by_psycopg(self, text: str, schema: Schema) -> pl.DataFrame:
         with self.reading() as connection, connection.cursor(binary=True) as cursor:
+            cursor.adapters.register_loader("uuid", _UuidText)
             cursor.execute(text.encode())
             rows = cursor.fetchall()
         return pl.DataFrame(rows, schema=dict(schema), orient="row")
 
 
-def _shaped(table: Any, schema: Schema) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+class _UuidText(Loader):
+    """A uuid as frames have it: text."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        return str(uuid.UUID(bytes=bytes(data)))
 
 
 class _DriverError(Exception):
