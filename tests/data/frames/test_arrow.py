@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from workbench.data.frames.arrow import shaped
 
 
-def table(*batches: list[uuid.UUID | None]) -> pa.Table:
+def table(*batches: Sequence[uuid.UUID | None]) -> pa.Table:
     """A column of uuids in so many batches, with a number beside it."""
     chunks = [pa.array([one and one.bytes for one in batch], pa.binary(16)) for batch in batches]
     ids = pa.chunked_array([pa.ExtensionArray.from_storage(pa.uuid(), chunk) for chunk in chunks], pa.uuid())
