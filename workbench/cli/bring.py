@@ -44,7 +44,8 @@ def ingest(
         if file.error:
             shell.say(f"{file.path}: {file.error}")
         for bad in file.bad[:20]:
-            shell.say(f"{file.path}:{bad.line or ''}: {bad.reason}")
+            where = file.path if bad.line is None else f"{file.path}:{bad.line}"
+            shell.say(f"{where}: {bad.reason}")
         if file.n_bad > 20:
             shell.say(f"{file.path}: {file.n_bad} bad lines in all; --json lists the first 1,000.")
     if not found.files:

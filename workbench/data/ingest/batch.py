@@ -21,7 +21,7 @@ from workbench.data.ingest.report import Counts, FileReport, IngestReport
 from workbench.data.ingest.rows import import_id
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.writer import Writer
-from workbench.errors import IngestError, MissingExtraError, StoreUnavailableError
+from workbench.errors import IngestError, MissingExtraError, StoreUnavailableError, UnknownFormatError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
@@ -94,7 +94,7 @@ class _Job:
 def _plan(
     found: list[Found], skipped: list[Skipped], format: str | None, *, is_alone: bool
 ) -> tuple[list[_Job], list[FileReport | None]]:
-    """Choose the readers. A file met in a folder that nobody reads is skipped; one that was named is a failure."""
+    """Choose the readers. A file of another kind met in a folder is skipped; a damaged or a named one is a failure."""
     jobs: list[_Job] = []
     files: list[FileReport | None] = []
     for item in found:
@@ -104,20 +104,15 @@ def _plan(
         except IngestError as error:
             if is_alone:
                 raise
-            if item.is_named:
-                files.append(FileReport(str(item.path), error=str(error)))
+            if isinstance(error, UnknownFormatError) and not item.is_named:
+                skipped.append(Skipped(str(item.path), getattr(error, "reason", None) or str(error)))
             else:
-                skipped.append(Skipped(str(item.path), _reason(item.path, error)))
+                files.append(FileReport(str(item.path), error=_said(error, item.path)))
             continue
         source.forget()  # a folder may hold many thousand files
         jobs.append(_Job(source, chosen, len(files)))
         files.append(None)
     return jobs, files
-
-
-def _reason(path: Path, error: IngestError) -> str:
-    """Why a file in a folder is passed over, in a few words."""
-    return getattr(error, "reason", None) or str(error).removeprefix(f"{path} ").removeprefix("is ").rstrip(".")
 
 
 def _guarded(store: Store, job: _Job, files: list[FileReport | None], *, is_alone: bool) -> FileReport:
@@ -136,7 +131,13 @@ def _guarded(store: Store, job: _Job, files: list[FileReport | None], *, is_alon
     except (IngestError, MissingExtraError) as error:
         if is_alone:
             raise
-        return FileReport(job.source.name, job.reader.FORMAT, error=str(error), size_bytes=job.source.size_bytes)
+        said = _said(error, job.source.name)
+        return FileReport(job.source.name, job.reader.FORMAT, error=said, size_bytes=job.source.size_bytes)
+
+
+def _said(error: Exception, path: str | Path) -> str:
+    """What an error says beside the path, which a report of the file names anyway."""
+    return str(error).removeprefix(str(path)).lstrip(": ")
 
 
 def _ingest_file(store: Store, source: Source, reader: Reader) -> FileReport:

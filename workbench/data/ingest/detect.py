@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from workbench.data.ingest.damage import damage, emptiness
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError, UnknownFormatError
@@ -74,23 +75,26 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
     UnknownFormatError
         No reader recognises the file; the text says how to force one.
     IngestError
-        The file is empty.
+        The file is damaged; the text says how.
     """
-    if source.head.is_whole and not source.head.data.strip():
-        raise IngestError(f"{source.name} is empty.", path=source.name)
-    if format is not None:
-        return reader(format)
-    best = max((reader(name) for name in READERS), key=lambda r: r.detect(source.head))
-    if best.detect(source.head) < SURE_ENOUGH:
-        reason = _looks_like(source.head)
-        raise UnknownFormatError(
-            f"{source.name}: {reason}. Known formats: {', '.join(READERS)}. "
-            f"If it is one of these, name it: ingest(path, format={next(iter(READERS))!r}).",
-            path=source.name,
-            reason=reason,
-            known=tuple(READERS),
-        )
-    return best
+    nothing = emptiness(source)
+    if nothing is None:
+        if format is not None:
+            return reader(format)
+        best = max((reader(name) for name in READERS), key=lambda r: r.detect(source.head))
+        if best.detect(source.head) >= SURE_ENOUGH:
+            return best
+    broken = nothing if format is not None else damage(source)
+    if broken is not None:
+        raise IngestError(f"{source.name}: {broken}.", path=source.name)
+    reason = nothing or _looks_like(source.head)
+    raise UnknownFormatError(
+        f"{source.name}: {reason}. Known formats: {', '.join(READERS)}. "
+        f"If it is one of these, name it: ingest(path, format={next(iter(READERS))!r}).",
+        path=source.name,
+        reason=reason,
+        known=tuple(READERS),
+    )
 
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.

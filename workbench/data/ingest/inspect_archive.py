@@ -54,6 +54,8 @@ class Archive:
             self.problem = f"the zip file is cut off or damaged ({str(error).lower()})"
             self._stream.seek(0)
             self._found = {entry.name: entry for entry in _salvaged(self._stream.read())}
+            if not self._found and not source.head.data.startswith(ZIP_MAGIC):
+                self.problem = f"it is not a zip: {source.head.first_bytes}"
 
     def names(self) -> list[str]:
         """Names of all entries, in the order in which they were written."""

@@ -145,7 +145,8 @@ def _reason(error: Exception) -> str:
     # The text ended before the value did: the usual mark of a writer that was killed.
     at_end = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
     what = "cut off" if at_end and error.doc.strip() else "not JSON"
-    return f"{what}: {error.msg} at character {error.pos + 1}"
+    # json's own text of a string that does not end is "Unterminated string starting at".
+    return f"{what}: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
 
 
 def _flattened(text: str, depth_limit: int = MAX_DEPTH // 2) -> str:

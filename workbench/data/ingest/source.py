@@ -1,7 +1,7 @@
 """One source file as the readers see it: its first bytes, its lines, its whole document, its checksum.
 
-A ``.gz`` file is read transparently. Damage (a cut gzip stream, a line that is not JSON) is collected with its line
-number while everything readable is still handed on.
+A ``.gz`` file is read transparently, and so is UTF-16 text. Damage (a cut gzip stream, a line that is not JSON) is
+collected with its line number while everything readable is still handed on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from workbench.data.ingest.gunzip import Gunzip
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.outline import outline
 from workbench.data.ingest.parse import BAD_NUMBER, DUPLICATE_KEY, NOT_UTF8, Parsed, parse
+from workbench.data.ingest.utf16 import Utf16, codec_of
 from workbench.data.store.storable import BIG_INT, DEEP
 from workbench.errors import IngestError
 
@@ -25,6 +26,7 @@ HEAD_BYTES = 64 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_BYTES = 1024 * 1024
 _UTF8_BOM = b"\xef\xbb\xbf"
+_SHOWN_BYTES = 8
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,6 +73,12 @@ class Head:
     name: str
     data: bytes
     is_whole: bool
+
+    @property
+    def first_bytes(self) -> str:
+        """The first bytes, for the text of an error: they often tell what a file really is."""
+        shown = self.data[:_SHOWN_BYTES]
+        return f"first bytes {shown.hex(' ')}" + (" …" if len(shown) < len(self.data) else "")
 
     @cached_property
     def records(self) -> list[Any]:
@@ -193,22 +201,39 @@ class Source:
     # What is in it
 
     def open(self) -> BinaryIO:
-        """The decompressed bytes as a stream; seekable unless the file is gzipped.
+        """The decompressed bytes as a stream, text as UTF-8; seekable unless something had to be done for that.
 
         A damaged gzip stream ends where the damage is; only :meth:`lines` and :meth:`read_bytes` report that.
         """
         return self._open()[0]
 
-    def _open(self) -> tuple[BinaryIO, Gunzip | None]:
+    def _open(self) -> tuple[io.BufferedReader, Gunzip | None]:
+        codec = self._utf16
+        stream, unzipped = self._unzipped()
+        return (io.BufferedReader(Utf16(stream, codec), _BUFFER_BYTES) if codec else stream), unzipped
+
+    def _unzipped(self) -> tuple[io.BufferedReader, Gunzip | None]:
         raw = self._raw()
         if not self.is_gzip:
             return raw, None
         unzipped = Gunzip(raw)
         return io.BufferedReader(unzipped, _BUFFER_BYTES), unzipped
 
+    @cached_property
+    def _utf16(self) -> str | None:
+        """The codec of a file that is UTF-16, told by its first two bytes."""
+        with self._unzipped()[0] as stream:
+            return codec_of(stream.read(2))
+
+    def _open_noted(self) -> tuple[io.BufferedReader, Gunzip | None]:
+        stream, unzipped = self._open()
+        if self._utf16:
+            self.notes[_UTF16] = 1
+        return stream, unzipped
+
     def read_bytes(self) -> bytes:
         """The whole file, decompressed; of a cut gzip stream, what there is (see ``damage``)."""
-        stream, unzipped = self._open()
+        stream, unzipped = self._open_noted()
         with stream:
             data = stream.read()
             if unzipped is not None and unzipped.is_damaged:
@@ -217,7 +242,7 @@ class Source:
 
     def lines(self) -> Iterator[Line]:
         """Every line that is not blank, with its number; of a cut gzip stream, every complete line."""
-        stream, unzipped = self._open()
+        stream, unzipped = self._open_noted()
         number = 0
         with stream:
             for number, line in enumerate(stream, start=1):
@@ -290,12 +315,13 @@ class Source:
         if bad not in self.damage:
             self.damage.append(bad)
 
-    def _raw(self) -> BinaryIO:
+    def _raw(self) -> io.BufferedReader:
         if self.path is None:
-            return io.BytesIO(self.content or b"")
+            return io.BufferedReader(io.BytesIO(self.content or b""))  # pyright: ignore[reportArgumentType]
         return io.BufferedReader(_BoundedFile(self.path, self.size_bytes, self.on_read), _BUFFER_BYTES)
 
 
+_UTF16 = Note("changed", "text", "decoded from UTF-16, stored as UTF-8")
 _CHANGES = {
     DUPLICATE_KEY: "the last value of a key is kept",
     NOT_UTF8: "replaced by U+FFFD",
