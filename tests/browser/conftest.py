@@ -33,7 +33,9 @@ from typing import Any
 import comm
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.waiting import LIMIT_S, eventually, steady_box
 
 ROOT = Path(__file__).parent.parent.parent
 CHROME_ARGS = [
@@ -48,6 +50,7 @@ CHROME_ARGS = [
     "--force-color-profile=srgb",
 ]
 TOKEN = "workbench-tests"
+expect.set_options(timeout=LIMIT_S * 1000)
 WIDTH, HEIGHT = 1280, 1000
 # What JupyterLab itself logs; nothing of a widget may be listed here.
 HOST_NOISE = re.compile(
@@ -111,7 +114,7 @@ def _page(browser: Browser, **options: Any) -> Page:
         **options,
     )
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(LIMIT_S * 1000)
     return page
 
 
@@ -212,6 +215,8 @@ class Bench:
 
     def _kernel(self, message: dict) -> list[dict]:
         widget = self.widget
+        if widget is None:
+            return []  # from the page of the test before, on its way out
         if message["method"] == "update":
             widget.set_state(message["state"])
         else:
@@ -224,6 +229,10 @@ class Bench:
 
     def __call__(self, widget: Any, *, theme: str = "light", width: int = 1100) -> Page:
         """Show a widget on a fresh page, ``theme`` "light", "dark" or "plain" (no Jupyter), ``width`` pixels wide."""
+        self.widget = None
+        self.page.goto("about:blank")
+        self.page.mouse.move(0, 0)  # else the pointer of the test before hovers over the new widget
+        self.watch.clear()
         self.widget = widget
         widget.comm = _TestComm(target_name="jupyter.widget", comm_id=widget.model_id)
         state = {k: v for k, v in widget.get_state().items() if k not in ("_esm", "_css", "layout")}
@@ -232,8 +241,6 @@ class Bench:
             for k, v in state.items()
             if isinstance(v, bytes | bytearray | memoryview)
         }
-        self.page.goto("about:blank")
-        self.watch.clear()
         still = widget.still() if hasattr(widget, "still") else ""
         self.page.set_content(
             f'<!doctype html><html><body style="margin:12px"><div id="cell" style="width:{width}px"></div>'
@@ -383,6 +390,8 @@ _EVAL = """async (expr) => { const k = jupyterapp.shell.currentWidget.sessionCon
   const r = (await f.done).content.user_expressions.r;
   if (r.status !== "ok") throw new Error(r.ename + ": " + r.evalue);
   return r.data["text/plain"] }"""
+_CELLS = """() => [...jupyterapp.shell.currentWidget.content.model.cells]
+  .map((cell) => [cell.type, cell.sharedModel.getSource()])"""
 _NEXT = """async (path) => { const w = jupyterapp.shell.currentWidget;
   if (w) { if (w.sessionContext) await w.sessionContext.shutdown(); w.dispose(); }
   await jupyterapp.commands.execute("docmanager:open", { path }) }"""
@@ -410,6 +419,7 @@ class NotebookPage:
             self.page.goto(self.server.url(name))
             self._is_open = True
         self.page.wait_for_function(_IDLE, timeout=120_000)
+        self.page.mouse.move(0, 0)
         return self
 
     def run_all(self) -> NotebookPage:
@@ -422,12 +432,21 @@ class NotebookPage:
         """Value of a Python expression in the kernel, by way of JSON. Queues behind widget messages already sent."""
         return json.loads(ast.literal_eval(self.page.evaluate(_EVAL, expression)))
 
-    def wait_kernel(self, expression: str, expected: Any, timeout_s: float = 10) -> None:
+    def wait_kernel(self, expression: str, expected: Any) -> None:
         """Wait until an expression in the kernel has a value: the page may not have sent its message yet."""
-        deadline = time.monotonic() + timeout_s
-        while (got := self.kernel(expression)) != expected:
-            assert time.monotonic() < deadline, f"{expression} is {got!r}, expected {expected!r}"
-            self.page.wait_for_timeout(100)
+        eventually(self.page, lambda: self.kernel(expression), expected)
+
+    def keeps_letters(self, locator: Locator) -> None:
+        """Letters pressed in an element of a widget do nothing to the notebook; Ctrl+S still saves it."""
+        self.page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
+        before = self.page.evaluate(_CELLS)
+        locator.focus()
+        for key in ("a", "b", "x", "d", "d", "m", "z", "1"):  # new cells, cut, delete, Markdown, undo, heading
+            locator.press(key)
+        locator.press("Control+s")
+        # The saving, asked for last, is the sign that JupyterLab has had every key.
+        self.page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+        assert self.page.evaluate(_CELLS) == before
 
     def theme(self, name: str) -> None:
         """Switch JupyterLab to its "light" or "dark" theme."""
@@ -436,6 +455,8 @@ class NotebookPage:
         self.page.wait_for_function(
             "light => document.body.dataset.jpThemeLight === light", arg=str(name == "light").lower()
         )
+        # It lies above everything while the style sheets load, and takes the clicks.
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def narrow(self, width: int | None) -> None:
         """Make the outputs ``width`` pixels wide; None: as wide as they like."""
@@ -452,8 +473,7 @@ class NotebookPage:
 
 def drag(page: Page, locator: Any, x0: float, y0: float, x1: float, y1: float, steps: int = 5) -> None:
     """Drag inside an element; coordinates as fractions of its box."""
-    locator.scroll_into_view_if_needed()
-    box = locator.bounding_box()
+    box = steady_box(locator)
     page.mouse.move(box["x"] + x0 * box["width"], box["y"] + y0 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + x1 * box["width"], box["y"] + y1 * box["height"], steps=steps)

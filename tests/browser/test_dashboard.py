@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import polars as pl
 import pytest
+from playwright.sync_api import expect
 
+from tests.browser.waiting import eventually, frames, steady_box
 from workbench.widgets import _plotly
 from workbench.widgets._aggregate import BROWSER_ROWS
 from workbench.widgets.dashboard import Dashboard
@@ -21,7 +24,7 @@ _LOAD = """async (esm) => { const url = URL.createObjectURL(new Blob([esm], { ty
 
 # By how many pixels each chart misses the width of its panel.
 _MISFITS = """[...document.querySelectorAll('.wb-db-box')]
-  .map((box) => box.clientWidth - box.querySelector('.main-svg').clientWidth)"""
+  .map((box) => box.clientWidth - (box.querySelector('.main-svg')?.clientWidth ?? 0))"""
 
 
 def _between(low: float, high: float) -> dict:
@@ -32,7 +35,7 @@ def show(mount, board: Dashboard, **options):
     """The dashboard on the bare page, its charts drawn."""
     page = mount(board, **options)
     page.evaluate(_LOAD, _plotly.source())
-    page.wait_for_selector(".wb-dashboard[data-charts]")
+    page.wait_for_selector(".wb-dashboard[data-charts][data-turn]")
     return page
 
 
@@ -45,8 +48,7 @@ def settled(page, action) -> None:
 
 def drag(page, locator, x0: float, x1: float) -> None:
     """Drag along the middle of an element; places as shares of its width."""
-    locator.scroll_into_view_if_needed()
-    box = locator.bounding_box()
+    box = steady_box(locator)
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + x0 * box["width"], y)
     page.mouse.down()
@@ -54,8 +56,11 @@ def drag(page, locator, x0: float, x1: float) -> None:
     page.mouse.up()
 
 
-def fact(page, key: str) -> str:
-    return page.locator(f"[data-fact={key}]").inner_text()
+def fact(page, key: str, *lines: str) -> None:
+    """Wait until a number says this: the number itself, then the small lines below it."""
+    shown = page.locator(f"[data-fact={key}] > :not(:first-child)")
+    for at, line in enumerate(lines):
+        expect(shown.nth(at)).to_have_text(line)
 
 
 def bar(page, panel: str, number: int, trace: int = 0):
@@ -63,14 +68,18 @@ def bar(page, panel: str, number: int, trace: int = 0):
     return page.locator(f"[data-panel={panel}] .barlayer .trace").nth(trace).locator("path").nth(number)
 
 
-def hover_bar(page, panel: str, number: int, trace: int = 0) -> str:
-    """Move to the middle of a bar and read its card; Plotly's own layer above it takes the pointer."""
-    shape = bar(page, panel, number, trace)
-    shape.scroll_into_view_if_needed()
-    box = shape.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_selector(f"[data-panel={panel}] .wb-db-cursor:not(:empty)")
-    return page.locator(f"[data-panel={panel}] .wb-db-cursor").inner_text()
+def hover_bar(page, panel: str, number: int, trace: int = 0) -> None:
+    """Move to the middle of a bar and wait for a card; Plotly's own layer above it takes the pointer."""
+    box = steady_box(bar(page, panel, number, trace))
+    card = page.locator(f"[data-panel={panel}] .wb-db-cursor")
+
+    def moved() -> str:
+        # As a hand does: Plotly hears no pointer that rests where it already was.
+        page.mouse.move(box["x"] + box["width"] / 2 - 0.5, box["y"] + box["height"] / 2)
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        return card.inner_text()
+
+    eventually(page, moved, bool)
 
 
 def click_bar(page, panel: str, number: int, trace: int = 0, *, keys: tuple[str, ...] = ()) -> None:
@@ -92,7 +101,7 @@ def test_looks(mount, shot, theme: str, width: int) -> None:
     runs = make_runs(300, hostile=True)
     page = show(mount, Dashboard(runs, make_events(runs)), theme=theme, width=width)
     shot(page.locator(".wb-dashboard"), f"dashboard-{theme}-{width}")
-    assert page.locator(".js-plotly-plot").count() == 8
+    expect(page.locator(".js-plotly-plot")).to_have_count(8)
     assert page.evaluate("document.querySelector('.wb-dashboard').scrollWidth") <= width
 
     settled(page, lambda: click_bar(page, "groups", 1))
@@ -107,20 +116,20 @@ def test_click_filters_the_other_panels(mount) -> None:
     page = show(mount, board, width=1240)
 
     settled(page, lambda: click_bar(page, "status", 1))
-    assert board.filters == {"status": ["failed"]}
+    eventually(page, lambda: board.filters, {"status": ["failed"]})
     failed = runs.filter(status="failed")
-    assert fact(page, "runs").split("\n")[1:] == [str(failed.height), "of 400"]
-    assert page.locator("[data-panel=status] .barlayer path").count() == 4
+    fact(page, "runs", str(failed.height), "of 400")
+    expect(page.locator("[data-panel=status] .barlayer path")).to_have_count(4)
     settled(page, lambda: click_bar(page, "groups", 0, trace=1))
     agent = board._plan["groups"]["agent_type"][0]
-    assert board.filters == {"status": ["failed"], "agent_type": [agent]}
+    eventually(page, lambda: board.filters, {"status": ["failed"], "agent_type": [agent]})
     assert board.selected.equals(failed.filter(agent_type=agent))
     settled(page, lambda: click_bar(page, "status", 0, keys=("Control",)))
-    assert board.filters["status"] == ["failed", "completed"]
+    eventually(page, lambda: board.filters.get("status"), ["failed", "completed"])
     settled(page, lambda: page.get_by_role("button", name="Remove the filter Status").click())
     settled(page, lambda: click_bar(page, "groups", 0))
-    assert board.filters == {}
-    assert fact(page, "runs").split("\n")[1] == "400"
+    eventually(page, lambda: board.filters, {})
+    fact(page, "runs", "400")
 
 
 @pytest.mark.parametrize(
@@ -141,12 +150,12 @@ def test_every_panel_filters(mount, panel: str, number: int, expected) -> None:
 
     settled(page, lambda: click_bar(page, panel, number))
 
-    assert board.filters == expected(board)
+    eventually(page, lambda: board.filters, expected(board))
     scope: dict = {"runs": runs, "events": events}
     exec(board.code, scope)
     assert scope["selected"].equals(board.selected)
     assert 0 < board.selected.height < 400
-    assert fact(page, "runs").split("\n")[1] == str(board.selected.height)
+    fact(page, "runs", str(board.selected.height))
 
 
 def test_unpriced_and_untimed_have_bars(mount) -> None:
@@ -155,15 +164,13 @@ def test_unpriced_and_untimed_have_bars(mount) -> None:
     board = Dashboard(runs)
     page = show(mount, board, width=1240)
 
-    assert f"{runs['cost_usd'].null_count()} unpriced" in fact(page, "cost")
-    assert (
-        f"{runs['started_at'].null_count()} runs without a time"
-        in page.locator("[data-panel=time] .wb-db-note").inner_text()
-    )
+    expect(page.locator("[data-fact=cost]")).to_contain_text(f"{runs['cost_usd'].null_count()} unpriced")
+    untimed = f"{runs['started_at'].null_count()} runs without a time"
+    expect(page.locator("[data-panel=time] .wb-db-note")).to_contain_text(untimed)
     settled(page, lambda: click_bar(page, "cost", 0, trace=1))
-    assert board.filters == {"cost_usd": {"is_null": True}}
+    eventually(page, lambda: board.filters, {"cost_usd": {"is_null": True}})
     settled(page, lambda: click_bar(page, "time", 0, trace=3))
-    assert board.filters["started_at"] == {"is_null": True}
+    eventually(page, lambda: board.filters, {"cost_usd": {"is_null": True}, "started_at": {"is_null": True}})
     assert board.selected.equals(runs.filter(pl.col("cost_usd").is_null(), pl.col("started_at").is_null()))
 
 
@@ -174,13 +181,13 @@ def test_brush_chooses_a_time(mount) -> None:
     page = show(mount, board, width=1240)
 
     settled(page, lambda: drag(page, page.locator("[data-panel=time] .nsewdrag").first, 0.25, 0.5))
-    rule = board.filters["started_at"]
+    rule = eventually(page, lambda: board.filters.get("started_at"), bool)
     low, high = (_made["datetime"].fromisoformat(rule[key]) for key in ("min", "below"))
     assert board.selected.equals(runs.filter(pl.col("started_at") >= low, pl.col("started_at") < high))
     assert 60 < board.selected.height < 140
     assert low.hour % 12 == high.hour % 12 == 0
-    settled(page, lambda: page.get_by_role("button", name="Remove the filter Started").click())
-    assert board.filters == {}
+    page.get_by_role("button", name="Remove the filter Started").click()
+    eventually(page, lambda: board.filters, {})
 
 
 def test_keyboard_alone(mount) -> None:
@@ -192,16 +199,14 @@ def test_keyboard_alone(mount) -> None:
     box.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    said = page.evaluate(
-        "document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).textContent"
-    )
-    assert said.startswith("failed: ")
-    assert page.locator("[data-panel=status] .wb-db-cursor").inner_text() == said.replace(": ", " ", 1)
+    pointed = "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))?.textContent"
+    said = eventually(page, lambda: page.evaluate(pointed) or "", lambda words: words.startswith("failed: "))
+    expect(page.locator("[data-panel=status] .wb-db-cursor")).to_have_text(said.replace(": ", " ", 1))
     settled(page, lambda: page.keyboard.press("Enter"))
-    assert board.filters == {"status": ["failed"]}
-    assert page.evaluate("document.activeElement.closest('[data-panel]').dataset.panel") == "status"
+    eventually(page, lambda: board.filters, {"status": ["failed"]})
+    expect(box).to_be_focused()
     settled(page, lambda: page.keyboard.press("Escape"))
-    assert board.filters == {}
+    eventually(page, lambda: board.filters, {})
     page.locator("[data-panel=time] .wb-db-box").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -210,9 +215,14 @@ def test_keyboard_alone(mount) -> None:
 
     bins = board._plan["time"]
     start = bins["start"] + bins["width"]
-    rule = board.filters["started_at"]
-    moments = [_made["datetime"].fromisoformat(rule[key]).timestamp() * 1000 for key in ("min", "below")]
-    assert moments == [start, start + 3 * bins["width"]]
+
+    def chosen() -> list[float]:
+        rule = board.filters.get("started_at", {})
+        return [
+            _made["datetime"].fromisoformat(rule[key]).timestamp() * 1000 for key in ("min", "below") if key in rule
+        ]
+
+    eventually(page, chosen, [start, start + 3 * bins["width"]])
 
 
 def test_group_picker(mount) -> None:
@@ -220,11 +230,11 @@ def test_group_picker(mount) -> None:
     board = Dashboard(make_runs(300))
     page = show(mount, board, width=1240)
 
-    settled(page, lambda: page.get_by_label("Compare by").select_option("task"))
+    page.get_by_label("Compare by").select_option("task")
 
-    assert board.group == "task"
-    assert page.locator("[data-panel=groups] .wb-db-title").inner_text() == "By task"
-    assert "13 more in the picker above" in page.locator("[data-panel=groups] .wb-db-note").inner_text()
+    eventually(page, lambda: board.group, "task")
+    expect(page.locator("[data-panel=groups] .wb-db-title")).to_have_text("By task")
+    expect(page.locator("[data-panel=groups] .wb-db-note")).to_contain_text("13 more in the picker above")
 
 
 def test_hostile_names_stay_text(mount) -> None:
@@ -233,26 +243,26 @@ def test_hostile_names_stay_text(mount) -> None:
     runs = make_runs(100).with_columns(agent_type=pl.lit(evil), error_type=pl.lit(evil), model=pl.lit("<i>m</i>"))
     page = show(mount, Dashboard(runs), width=1240)
 
-    labels = page.locator("[data-panel=groups] .ytick text").all_text_contents()
-    assert [label[:20] for label in labels] == [evil[:20]]
-    assert page.locator(".wb-dashboard a, .wb-dashboard b").count() == 0
+    labels = page.locator("[data-panel=groups] .ytick text")
+    expect(labels).to_have_count(1)
+    expect(labels).to_contain_text(evil[:20])
+    expect(page.locator(".wb-dashboard a, .wb-dashboard b")).to_have_count(0)
     settled(page, lambda: page.get_by_label("Compare by").select_option("model"))
-    assert page.locator("[data-panel=groups] .ytick text").all_text_contents() == ["<i>m</i>"]
-    assert page.locator("[data-panel=groups] .ytick tspan").count() == 0
-    assert evil in hover_bar(page, "errors", 0)
-    assert page.locator(".wb-dashboard a, .wb-dashboard b").count() == 0
+    expect(labels).to_have_text(["<i>m</i>"])
+    expect(page.locator("[data-panel=groups] .ytick tspan")).to_have_count(0)
+    hover_bar(page, "errors", 0)
+    expect(page.locator("[data-panel=errors] .wb-db-cursor")).to_contain_text(evil)
+    expect(page.locator(".wb-dashboard a, .wb-dashboard b")).to_have_count(0)
 
 
 def test_theme_switches_live(mount) -> None:
     """The charts take the host's colours, and the other ones as soon as the theme changes."""
     page = show(mount, Dashboard(make_runs(50)), theme="light")
-    colour = "getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill"
+    first = bar(page, "status", 0)
 
-    light = page.evaluate(colour)
+    expect(first).to_have_css("fill", "rgb(47, 111, 171)")
     page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    page.wait_for_function(f"before => {colour} !== before", arg=light)
-
-    assert (light, page.evaluate(colour)) == ("rgb(47, 111, 171)", "rgb(116, 179, 240)")
+    expect(first).to_have_css("fill", "rgb(116, 179, 240)")
 
 
 def test_charts_follow_the_width(mount) -> None:
@@ -260,28 +270,28 @@ def test_charts_follow_the_width(mount) -> None:
     page = show(mount, Dashboard(make_runs(50)), width=1000)
     fits = f"{_MISFITS}.every((by) => Math.abs(by) < 2)"
 
-    colour = "getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill"
     page.wait_for_function(fits)
     page.evaluate("document.querySelector('#cell').style.display = 'none'")
     page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    page.wait_for_timeout(100)
+    expect(page.locator(".wb-dashboard")).to_have_class(re.compile("wb-dark"))
+    frames(page)  # the widget has seen that it is hidden
     page.evaluate("document.querySelector('#cell').style.display = ''")
-    page.wait_for_function(f"{colour} === 'rgb(116, 179, 240)'")
+    expect(bar(page, "status", 0)).to_have_css("fill", "rgb(116, 179, 240)")
     page.evaluate("document.querySelector('#cell').style.width = '430px'")
-    page.wait_for_function(fits)
-
-    assert page.locator("[data-panel=time] .main-svg").first.bounding_box()["width"] < 430
+    page.wait_for_function(
+        f"{fits} && document.querySelector('[data-panel=time] .main-svg').getBoundingClientRect().width < 430"
+    )
 
 
 def test_nothing_and_little(mount) -> None:
     """No run is an empty state; runs without times, costs, durations and tokens still make a dashboard."""
     page = mount(Dashboard(make_runs(3).clear()))
-    assert "No runs yet" in page.locator(".wb-empty").inner_text()
+    expect(page.locator(".wb-empty")).to_contain_text("No runs yet")
 
     page = show(mount, Dashboard(make_runs(30).select("id", "status", "agent_type")))
-    assert fact(page, "duration").split("\n")[1] == "–"
-    assert page.locator("[data-panel=tokens]").inner_text().endswith("No token counts here")
-    assert page.locator("[data-panel=cost]").inner_text() != ""
+    fact(page, "duration", "–")
+    expect(page.locator("[data-panel=tokens]")).to_contain_text("No token counts here")
+    expect(page.locator("[data-panel=cost]")).to_contain_text("Cost per run")
 
 
 def test_more_runs_than_the_browser_holds(mount) -> None:
@@ -293,28 +303,21 @@ def test_more_runs_than_the_browser_holds(mount) -> None:
 
     assert len(board.get_state()["_data"]) == 0
     settled(page, lambda: click_bar(page, "status", 1))
-    assert fact(page, "runs").split("\n")[1] == f"{(many['status'] == 'failed').sum():,}"
+    fact(page, "runs", f"{(many['status'] == 'failed').sum():,}")
+    eventually(page, lambda: board.filters, {"status": ["failed"]})
     assert board.selected.height == (many["status"] == "failed").sum()
 
 
-def test_speed_of_a_click(mount) -> None:
-    """At 100,000 runs a click filters and redraws everything fast enough to feel direct."""
+def test_large_sets_filter_in_the_browser(mount) -> None:
+    """At 100,000 runs a click asks the kernel nothing: the browser counts, and its numbers are the frame's."""
     runs = make_runs(100_000)
-    board = Dashboard(runs)
-    page = show(mount, board, width=1240)
+    page = show(mount, Dashboard(runs), width=1240)
 
-    took = page.evaluate(
-        """async () => { const root = document.querySelector(".wb-dashboard"); const times = [];
-        for (const status of [["failed"], ["completed"], ["failed", "running"]]) {
-          const before = root.dataset.turn; const a = performance.now();
-          model.set("filters", { status, agent_type: ["airline-agent"] });
-          while (root.dataset.turn === before) await new Promise((r) => setTimeout(r, 0));
-          times.push(performance.now() - a); }
-        return times }"""
-    )
-
-    print(f"100,000 runs: {len(board._data):,} bytes of columns; filter and redraw in ms: {took}")
-    assert sorted(took)[1] < 1000
+    for status in (["failed"], ["completed"], ["failed", "running"]):
+        page.evaluate("status => model.set('filters', { status, agent_type: ['airline-agent'] })", status)
+        expected = runs.filter(pl.col("status").is_in(status), agent_type="airline-agent")
+        fact(page, "runs", f"{expected.height:,}", "of 100,000")
+    assert page.evaluate("model.sent") == []
 
 
 def test_saved_page_is_alive(offline_page, tmp_path: Path) -> None:
@@ -322,11 +325,11 @@ def test_saved_page_is_alive(offline_page, tmp_path: Path) -> None:
     path = tmp_path / "board.html"
     document = Dashboard(make_runs(150)).to_html(path)
     offline_page.goto(path.as_uri())
-    offline_page.wait_for_selector(".wb-dashboard[data-charts]")
+    offline_page.wait_for_selector(".wb-dashboard[data-charts][data-turn]")
 
     settled(offline_page, lambda: click_bar(offline_page, "status", 1))
-    assert offline_page.locator(".wb-chip").inner_text().startswith("Status: failed")
-    assert not offline_page.locator(".wb-static").is_visible()
+    expect(offline_page.locator(".wb-chip")).to_contain_text("Status: failed")
+    expect(offline_page.locator(".wb-static")).to_be_hidden()
     assert len(document) < 1_500_000
 
 
@@ -350,29 +353,26 @@ def test_in_jupyterlab(notebook, shot) -> None:
     assert page.evaluate("[...globalThis[Symbol.for('workbench.libraries')].keys()].length") == 1
     assert notebook.kernel("d._plotly is e._plotly") is True
     assert notebook.kernel("len(d._esm)") < 150_000
-    shape = first.locator("[data-panel=status] .barlayer path").nth(1)
-    shape.scroll_into_view_if_needed()
-    box = shape.bounding_box()
+    box = steady_box(first.locator("[data-panel=status] .barlayer path").nth(1))
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    first.locator("[data-panel=status] .wb-db-cursor:not(:empty)").wait_for()
+    expect(first.locator("[data-panel=status] .wb-db-cursor")).not_to_be_empty()
     page.mouse.down()
     page.mouse.up()
     notebook.wait_kernel("d.filters", {"status": ["failed"]})
-    assert notebook.kernel("d.selected.height == (runs['status'] == 'failed').sum()") is True
+    failed = notebook.kernel("d.selected.height")
+    assert failed == notebook.kernel("int((runs['status'] == 'failed').sum())")
+    expect(first).to_have_attribute("data-runs", str(failed))
     notebook.drag(first.locator("[data-panel=time] .nsewdrag").first, 0.2, 0.5, 0.6, 0.5)
     notebook.wait_kernel("sorted(d.filters)", ["started_at", "status"])
-    assert notebook.kernel("d.selected.height") == int(first.get_attribute("data-runs") or 0)
+    expect(first).to_have_attribute("data-runs", str(notebook.kernel("d.selected.height")))
     shot(page, "dashboard-lab-light")
-    before = page.evaluate("getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill")
     notebook.theme("dark")
-    page.wait_for_function(
-        "b => getComputedStyle(document.querySelector('[data-panel=status] .barlayer path')).fill !== b", arg=before
-    )
-    page.wait_for_timeout(1500)  # JupyterLab's splash
+    expect(first.locator("[data-panel=groups] .barlayer path").first).to_have_css("fill", "rgb(116, 179, 240)")
     page.evaluate("document.querySelector('.wb-dashboard').scrollIntoView()")
     shot(page, "dashboard-lab-dark")
-    assert max(map(abs, page.evaluate(_MISFITS))) < 2
+    eventually(page, lambda: max(map(abs, page.evaluate(_MISFITS))), lambda by: by < 2)
     notebook.theme("light")
+    notebook.keeps_letters(first.locator("[data-panel=status] .wb-db-box"))
     assert (
         notebook.kernel("repr(d)")
         == f"Dashboard(executions=300, failed={(make_runs(300)['status'] == 'failed').sum()})"

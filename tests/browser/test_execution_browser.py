@@ -8,7 +8,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from playwright.sync_api import expect
 
+from tests.browser.waiting import eventually
 from workbench.widgets.execution_browser import ExecutionBrowser
 
 _made = runpy.run_path(str(Path(__file__).parent.parent / "fixtures/runs.py"))
@@ -28,7 +30,7 @@ def shown(page, column: str) -> list[str]:
     )
 
 
-def settled(page, mount, action) -> None:
+def settled(page, action) -> None:
     """Do something and wait for the view that follows from it."""
     before = page.evaluate("document.querySelector('.wb-execution-browser').dataset.turn")
     action()
@@ -40,6 +42,11 @@ def open_browser(mount, browser: ExecutionBrowser, **options):
     page = mount(browser, **options)
     page.wait_for_selector(".wb-execution-browser[data-turn]")
     return page
+
+
+def everything_here(page) -> None:
+    """Wait until every row in sight has arrived from the kernel."""
+    expect(page.locator(".wb-eb-waiting:not([hidden])")).to_have_count(0)
 
 
 def row(page, number: int):
@@ -63,6 +70,7 @@ def test_looks(mount, shot, theme: str, width: int) -> None:
     shot(page.locator(".wb-execution-browser"), f"execution-browser-{theme}-{width}")
 
     page.locator("[data-facet=agent_type]").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     shot(page.locator(".wb-execution-browser"), f"execution-browser-picker-{theme}-{width}")
     assert page.evaluate("document.querySelector('.wb-execution-browser').scrollWidth") <= width
 
@@ -73,19 +81,22 @@ def test_click_selects(mount) -> None:
     browser = ExecutionBrowser(runs)
     page = open_browser(mount, browser)
 
+    def selected(*numbers: int) -> None:
+        eventually(page, lambda: browser.selected_ids, [runs["id"][n] for n in numbers])
+
     row(page, 1).locator(".wb-eb-status").click()
-    assert browser.selected_ids == [runs["id"][1]]
+    selected(1)
     row(page, 3).locator(".wb-eb-status").click(modifiers=["Control"])
-    assert browser.selected_ids == [runs["id"][1], runs["id"][3]]
+    selected(1, 3)
     row(page, 6).locator(".wb-eb-status").click(modifiers=["Shift"])
-    assert browser.selected_ids == runs["id"][3:7].to_list()
+    selected(3, 4, 5, 6)
     assert browser.selected.equals(runs[3:7])
     row(page, 4).locator(".wb-eb-mark").click()
 
-    assert browser.selected_ids == [runs["id"][i] for i in (3, 5, 6)]
-    assert row(page, 5).get_attribute("aria-selected") == "true"
-    assert row(page, 4).get_attribute("aria-selected") == "false"
-    assert "3 selected" in page.locator(".wb-eb-footer").inner_text()
+    selected(3, 5, 6)
+    expect(row(page, 4)).to_have_attribute("aria-selected", "false")
+    expect(row(page, 5)).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".wb-eb-footer")).to_contain_text("3 selected")
     assert repr(browser) == "ExecutionBrowser(executions=60, selected=3)"
 
 
@@ -100,25 +111,23 @@ def test_keyboard_alone(mount) -> None:
     grid.focus()
     for key in ("ArrowDown", "ArrowDown", "Space", "Shift+ArrowDown", "Shift+ArrowDown"):
         page.keyboard.press(key)
-    page.wait_for_function("document.querySelectorAll('.wb-eb-row[aria-selected=true]').length === 3")
-    assert browser.selected_ids == runs["id"][2:5].to_list()
+    expect(page.locator(".wb-eb-row[aria-selected=true]")).to_have_count(3)
+    eventually(page, lambda: browser.selected_ids, runs["id"][2:5].to_list())
     page.keyboard.press("End")
-    active = page.evaluate(
-        "document.getElementById(document.querySelector('.wb-eb-grid').getAttribute('aria-activedescendant')).getAttribute('aria-rowindex')"
+    page.wait_for_function(
+        """() => document.getElementById(document.querySelector(".wb-eb-grid").getAttribute("aria-activedescendant"))
+        ?.getAttribute("aria-rowindex") === "201" """
     )
-    assert active == "201"
     page.keyboard.press("Enter")
-    page.wait_for_timeout(50)
-    assert opened == [runs["id"][199]]
+    eventually(page, lambda: opened, [runs["id"][199]])
     page.keyboard.press("Control+a")
-    page.wait_for_function("model.get('selected_ids').length === 200")
+    eventually(page, lambda: browser.selected_ids, runs["id"].to_list())
     assert browser.selected.equals(runs)
     page.keyboard.press("Escape")
-    page.wait_for_function("model.get('selected_ids').length === 0")
+    eventually(page, lambda: browser.selected_ids, [])
     page.keyboard.press("/")
 
-    assert browser.selected_ids == []
-    assert page.evaluate("document.activeElement.classList.contains('wb-eb-search')")
+    expect(page.locator(".wb-eb-search")).to_be_focused()
 
 
 def test_sort_by_two_columns(mount) -> None:
@@ -128,20 +137,18 @@ def test_sort_by_two_columns(mount) -> None:
     page = open_browser(mount, browser, width=1240)
     head = page.locator(".wb-eb-th[data-column=model], .wb-eb-th[data-column=agent_type]")
 
-    settled(page, mount, lambda: head.first.locator(".wb-eb-sort").click())
-    settled(page, mount, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click(modifiers=["Shift"]))
+    settled(page, lambda: head.first.locator(".wb-eb-sort").click())
+    settled(page, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click(modifiers=["Shift"]))
 
-    assert browser.sort == [
-        {"column": "agent_type", "descending": False},
-        {"column": "cost_usd", "descending": True},
-    ]
-    assert page.locator("[data-column=cost_usd]").get_attribute("aria-sort") == "descending"
+    two_keys = [{"column": "agent_type", "descending": False}, {"column": "cost_usd", "descending": True}]
+    eventually(page, lambda: browser.sort, two_keys)
+    expect(page.locator("[data-column=cost_usd]")).to_have_attribute("aria-sort", "descending")
     expected = runs.sort(["agent_type", "cost_usd"], descending=[False, True], nulls_last=True, maintain_order=True)
     assert browser.visible.equals(expected)
-    assert shown(page, "agent_type")[:5] == expected["agent_type"][:5].to_list()
-    assert shown(page, "name")[:5] == expected["name"][:5].to_list()
-    settled(page, mount, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click())
-    assert browser.sort == [{"column": "cost_usd", "descending": False}]
+    eventually(page, lambda: shown(page, "agent_type")[:5], expected["agent_type"][:5].to_list())
+    eventually(page, lambda: shown(page, "name")[:5], expected["name"][:5].to_list())
+    settled(page, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click())
+    eventually(page, lambda: browser.sort, [{"column": "cost_usd", "descending": False}])
 
 
 def test_filters_reach_the_kernel(mount) -> None:
@@ -150,23 +157,24 @@ def test_filters_reach_the_kernel(mount) -> None:
     browser = ExecutionBrowser(runs)
     page = open_browser(mount, browser, width=1240)
 
-    settled(page, mount, lambda: page.locator(".wb-eb-search").press_sequentially("passenger 7"))
-    assert browser.filters == {"search": "passenger 7"}
-    settled(page, mount, lambda: page.locator("[data-status=failed]").click())
+    page.locator(".wb-eb-search").press_sequentially("passenger 7")
+    eventually(page, lambda: browser.filters, {"search": "passenger 7"})
+    settled(page, lambda: page.locator("[data-status=failed]").click())
     page.locator("[data-facet=agent_type]").click()
     page.get_by_role("dialog").get_by_role("searchbox").fill("air")
-    settled(page, mount, lambda: page.get_by_role("dialog").get_by_text("airline-agent").click())
+    settled(page, lambda: page.get_by_role("dialog").get_by_text("airline-agent").click())
     page.keyboard.press("Escape")
     page.locator("[data-filter=execution_time_ms]").click()
     page.get_by_label("Duration from").fill("4")
-    settled(page, mount, lambda: page.keyboard.press("Enter"))
+    settled(page, lambda: page.keyboard.press("Enter"))
 
-    assert browser.filters == {
+    chosen = {
         "search": "passenger 7",
         "status": ["failed"],
         "agent_type": ["airline-agent"],
         "execution_time_ms": {"min": 4000},
     }
+    eventually(page, lambda: browser.filters, chosen)
     expected = runs.filter(
         pl.any_horizontal(pl.col(pl.String).str.to_lowercase().str.contains("passenger", literal=True)),
         pl.any_horizontal(pl.col(pl.String).str.to_lowercase().str.contains("7", literal=True)),
@@ -175,13 +183,13 @@ def test_filters_reach_the_kernel(mount) -> None:
         pl.col("execution_time_ms") >= 4000,
     )
     assert browser.visible.equals(expected)
-    assert f"{expected.height} of 400 runs" in page.locator(".wb-eb-footer").inner_text()
+    expect(page.locator(".wb-eb-footer")).to_contain_text(f"{expected.height} of 400 runs")
     scope: dict = {"runs": runs}
     exec(browser.code, scope)
     assert scope["visible"].equals(expected)
-    settled(page, mount, lambda: page.get_by_role("button", name="Clear filters").click())
-    assert browser.filters == {}
-    assert page.locator(".wb-eb-search").input_value() == ""
+    page.get_by_role("button", name="Clear filters").click()
+    eventually(page, lambda: browser.filters, {})
+    expect(page.locator(".wb-eb-search")).to_have_value("")
 
 
 def test_no_row_passes(mount) -> None:
@@ -189,17 +197,17 @@ def test_no_row_passes(mount) -> None:
     browser = ExecutionBrowser(make_runs(50), filters={"search": "nothing like this"})
     page = open_browser(mount, browser)
 
-    assert "No run passes these filters" in page.locator(".wb-eb-note").inner_text()
-    settled(page, mount, lambda: page.get_by_role("button", name="Remove the filter search").click())
-    assert browser.filters == {}
-    assert page.locator(".wb-eb-note").inner_text() == ""
+    expect(page.locator(".wb-eb-note")).to_contain_text("No run passes these filters")
+    page.get_by_role("button", name="Remove the filter search").click()
+    eventually(page, lambda: browser.filters, {})
+    expect(page.locator(".wb-eb-note")).to_be_empty()
 
 
 def test_nothing_to_show(mount) -> None:
     """An empty frame is an empty state, not an empty table."""
     page = mount(ExecutionBrowser(make_runs(3).clear()))
 
-    assert "No runs yet" in page.locator(".wb-empty").inner_text()
+    expect(page.locator(".wb-empty")).to_contain_text("No runs yet")
 
 
 def test_unpriced_is_not_zero(mount) -> None:
@@ -209,11 +217,11 @@ def test_unpriced_is_not_zero(mount) -> None:
     browser = ExecutionBrowser(runs, columns=["status", "cost_usd", "execution_time_ms"])
     page = open_browser(mount, browser)
 
-    assert set(shown(page, "cost_usd")) == {"unpriced"}
-    assert set(shown(page, "execution_time_ms")) == {"–"}
+    eventually(page, lambda: set(shown(page, "cost_usd")), {"unpriced"})
+    eventually(page, lambda: set(shown(page, "execution_time_ms")), {"–"})
     page.locator("[data-filter=cost_usd]").click()
-    settled(page, mount, lambda: page.get_by_text("only unpriced").click())
-    assert browser.filters == {"cost_usd": {"is_null": True}}
+    page.get_by_text("only unpriced").click()
+    eventually(page, lambda: browser.filters, {"cost_usd": {"is_null": True}})
 
 
 def test_columns_are_chosen(mount) -> None:
@@ -224,11 +232,10 @@ def test_columns_are_chosen(mount) -> None:
     page.locator(".wb-eb-columns").click()
     page.get_by_role("dialog").get_by_text("Cache read").click()
     page.get_by_role("dialog").get_by_text("Task", exact=True).click()
-    page.wait_for_selector("[data-column=cache_read_tokens]")
 
-    assert "cache_read_tokens" in browser.columns
-    assert "task" not in browser.columns
-    assert page.locator("[data-column=task]").count() == 0
+    expect(page.locator("[data-column=cache_read_tokens]")).to_have_count(1)
+    expect(page.locator("[data-column=task]")).to_have_count(0)
+    eventually(page, lambda: ("cache_read_tokens" in browser.columns, "task" in browser.columns), (True, False))
 
 
 def test_hostile_text_stays_text(mount) -> None:
@@ -237,8 +244,8 @@ def test_hostile_text_stays_text(mount) -> None:
     browser = ExecutionBrowser(runs, columns=["status", "name", "error"])
     page = open_browser(mount, browser, width=1240)
 
-    names = shown(page, "name")
-    assert names[0].startswith("<img src=x onerror=alert(1)> red [U+202E]evil")
+    start = "<img src=x onerror=alert(1)> red [U+202E]evil"
+    eventually(page, lambda: shown(page, "name")[0], lambda name: name.startswith(start))
     assert page.locator(".wb-execution-browser img, .wb-execution-browser b").count() == 0
     assert "\u202e" not in page.locator(".wb-execution-browser").inner_text()
     assert "<img" not in browser.static_html()
@@ -249,9 +256,9 @@ def test_grid_speaks_aria(mount) -> None:
     page = open_browser(mount, ExecutionBrowser(make_runs(80), sort=["-cost_usd"]))
 
     grid = page.get_by_role("grid", name="Runs")
-    assert grid.get_attribute("aria-rowcount") == "81"
-    assert grid.get_attribute("aria-multiselectable") == "true"
-    assert int(grid.get_attribute("aria-colcount") or 0) == page.get_by_role("columnheader").count()
+    expect(grid).to_have_attribute("aria-rowcount", "81")
+    expect(grid).to_have_attribute("aria-multiselectable", "true")
+    expect(grid).to_have_attribute("aria-colcount", str(page.get_by_role("columnheader").count()))
     nameless = page.evaluate(
         """() => [...document.querySelectorAll(".wb-execution-browser :is(button, input, select)")]
         .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest("label")?.textContent.trim())).length"""
@@ -265,13 +272,14 @@ def test_error_of_a_callback_is_shown(mount) -> None:
     def fail(_id: str) -> None:
         raise RuntimeError("no such run over there")
 
-    browser = ExecutionBrowser(make_runs(20), on_open=fail)
+    runs = make_runs(20)
+    browser = ExecutionBrowser(runs, on_open=fail)
     page = open_browser(mount, browser)
 
     row(page, 2).locator(".wb-eb-status").dblclick()
-    assert "RuntimeError: no such run over there" in page.locator(".wb-error-pane").inner_text()
+    expect(page.locator(".wb-error-pane")).to_contain_text("RuntimeError: no such run over there")
     row(page, 3).locator(".wb-eb-status").click()
-    assert len(browser.selected_ids) == 1
+    eventually(page, lambda: browser.selected_ids, [runs["id"][3]])
 
 
 def test_copy_ids(mount) -> None:
@@ -296,12 +304,10 @@ def test_python_side_moves_the_view(mount) -> None:
     browser.filters = {"status": ["failed"]}
     browser.selected_ids = [browser.visible["id"][0]]
     mount.flush()
-    page.wait_for_function(
-        "n => Number(document.querySelector('.wb-execution-browser').dataset.rows) === n", arg=browser.visible.height
-    )
 
-    assert set(shown(page, "status")) == {"failed"}
-    assert row(page, 0).get_attribute("aria-selected") == "true"
+    expect(page.locator(".wb-execution-browser")).to_have_attribute("data-rows", str(browser.visible.height))
+    eventually(page, lambda: set(shown(page, "status")), {"failed"})
+    expect(row(page, 0)).to_have_attribute("aria-selected", "true")
 
 
 # -- 100,000 runs -------------------------------------------------------------------------------------------------
@@ -320,7 +326,6 @@ def test_first_message_is_small(many: pl.DataFrame) -> None:
 
 
 def _first_message(browser: ExecutionBrowser) -> None:
-
     state = browser.get_state()
     size = len(state["_data"]) + sum(
         len(json.dumps(state[k])) for k in ("_header", "_meta", "columns", "filters", "sort")
@@ -341,44 +346,43 @@ def test_scroll_through_many(mount, many: pl.DataFrame) -> None:
 
     page.evaluate("document.querySelector('.wb-eb-grid').scrollTop = 30 * 70_000")
     row(page, 70_005).wait_for()
-    page.wait_for_function("document.querySelectorAll('.wb-eb-waiting:not([hidden])').length === 0")
+    everything_here(page)
     row(page, 70_005).locator(".wb-eb-status").click()
-    assert browser.selected_ids == [many["id"][70_005]]
+    eventually(page, lambda: browser.selected_ids, [many["id"][70_005]])
     row(page, 70_009).locator(".wb-eb-status").click(modifiers=["Shift"])
-    page.wait_for_function("model.get('selected_ids').length === 5")
+    eventually(page, lambda: len(browser.selected_ids), 5)
     assert browser.selected.equals(many[70_005:70_010])
-    settled(page, mount, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click())
-    settled(page, mount, lambda: page.locator("[data-status=failed]").click())
-    page.wait_for_function("document.querySelectorAll('.wb-eb-waiting:not([hidden])').length === 0")
+    settled(page, lambda: page.locator("[data-column=cost_usd] .wb-eb-sort").click())
+    settled(page, lambda: page.locator("[data-status=failed]").click())
+    eventually(page, lambda: browser.filters, {"status": ["failed"]})
+    everything_here(page)
 
-    assert shown(page, "name")[:8] == browser.visible["name"][:8].to_list()
-    assert set(shown(page, "status")) == {"failed"}
+    eventually(page, lambda: shown(page, "name")[:8], browser.visible["name"][:8].to_list())
+    eventually(page, lambda: set(shown(page, "status")), {"failed"})
     page.locator(".wb-eb-grid").focus()
     page.keyboard.press("Control+a")
-    page.wait_for_function("model.get('selected_ids').length > 1000")
-    assert browser.selected.height == browser.visible.height == (many["status"] == "failed").sum()
+    eventually(page, lambda: len(browser.selected_ids), (many["status"] == "failed").sum())
+    assert browser.selected.height == browser.visible.height
 
 
-def test_frames_while_scrolling(mount, many: pl.DataFrame) -> None:
-    """Drawing a scrolled frame of 100,000 runs takes a small part of the 16.7 ms there are."""
+def test_scrolling_draws_once_a_frame(mount, many: pl.DataFrame) -> None:
+    """However often 100,000 runs are scrolled within a frame, it is drawn once, with a few dozen rows in the page."""
     page = open_browser(mount, ExecutionBrowser(many), width=1240)
 
-    times = page.evaluate(
-        """async () => { const grid = document.querySelector(".wb-eb-grid"); const work = [], gaps = []; let last = 0;
+    seen = page.evaluate(
+        """async () => { const grid = document.querySelector(".wb-eb-grid"); let draws = 0, most = 0;
         const raf = window.requestAnimationFrame;
-        window.requestAnimationFrame = (f) => raf.call(window, (t) => {
-          const a = performance.now(); f(t); work.push(performance.now() - a); });
-        for (let i = 0; i < 120; i++) { grid.scrollTop += 170;
-          const t = await new Promise((r) => raf.call(window, r)); if (last) gaps.push(t - last); last = t; }
+        window.requestAnimationFrame = (f) => raf.call(window, (t) => { draws++; f(t); });
+        for (let frame = 0; frame < 60; frame++) {
+          for (let k = 0; k < 5; k++) { grid.scrollTop += 170; grid.dispatchEvent(new Event("scroll")); }
+          await new Promise((r) => raf.call(window, r));
+          most = Math.max(most, document.querySelectorAll(".wb-eb-row").length); }
         window.requestAnimationFrame = raf;
-        const q = (v, p) => v.sort((a, b) => a - b)[Math.floor((v.length - 1) * p)];
-        return { frames: work.length, draw50: q(work, 0.5), draw95: q(work, 0.95),
-                 gap50: q(gaps, 0.5), gap95: q(gaps, 0.95) } }"""
+        return { draws, most } }"""
     )
 
-    print(times)
-    assert times["frames"] >= 60
-    assert times["draw50"] < 8
+    assert 0 < seen["draws"] <= 61
+    assert 0 < seen["most"] < 60
 
 
 def test_a_kernel_that_goes_away(mount, many: pl.DataFrame) -> None:
@@ -394,9 +398,9 @@ def test_a_kernel_that_goes_away(mount, many: pl.DataFrame) -> None:
     page.locator("[data-status=failed]").click()
     page.wait_for_function("model.get('filters').status !== undefined")
     page.evaluate("document.querySelector('.wb-eb-grid').scrollTop = 0")
-    page.wait_for_function("document.querySelectorAll('.wb-eb-waiting:not([hidden])').length === 0")
-    assert set(shown(page, "status")) == {"failed"}
-    assert page.locator(".wb-error-pane").count() == 0
+    eventually(page, lambda: set(shown(page, "status")), {"failed"})
+    everything_here(page)
+    expect(page.locator(".wb-error-pane")).to_have_count(0)
 
 
 def test_without_a_kernel_the_sent_rows_remain(offline_page, tmp_path: Path, many: pl.DataFrame) -> None:
@@ -407,12 +411,11 @@ def test_without_a_kernel_the_sent_rows_remain(offline_page, tmp_path: Path, man
     offline_page.goto(path.as_uri())
     offline_page.wait_for_selector(".wb-execution-browser[data-turn]")
 
-    footer = offline_page.locator(".wb-eb-footer").inner_text()
-    assert "the first of 30,000" in footer
-    assert offline_page.locator(".wb-eb-row:not([hidden])").count() > 5
-    assert not offline_page.locator(".wb-static").is_visible()
+    expect(offline_page.locator(".wb-eb-footer")).to_contain_text("the first of 30,000")
+    eventually(offline_page, offline_page.locator(".wb-eb-row:not([hidden])").count, lambda rows: rows > 5)
+    expect(offline_page.locator(".wb-static")).to_be_hidden()
     offline_page.locator("[data-column=cost_usd] .wb-eb-sort").click()
-    offline_page.wait_for_selector("[data-column=cost_usd][aria-sort=descending]")
+    expect(offline_page.locator("[data-column=cost_usd]")).to_have_attribute("aria-sort", "descending")
     assert len(document) < 3_000_000
 
 
@@ -441,17 +444,16 @@ def test_in_jupyterlab(notebook, shot) -> None:
     notebook.wait_kernel("len(b.selected_ids)", 3)
     page.locator(".wb-eb-search").press_sequentially("passenger 14")
     notebook.wait_kernel("b.filters", {"search": "passenger 14"})
-    assert notebook.kernel("b.visible.height") == int(
-        page.locator(".wb-execution-browser").get_attribute("data-rows") or 0
-    )
+    found = str(notebook.kernel("b.visible.height"))
+    expect(page.locator(".wb-execution-browser")).to_have_attribute("data-rows", found)
     page.locator(".wb-eb-grid").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".wb-eb-opened .wb-dashboard[data-charts]", timeout=60_000)
     shot(page, "execution-browser-lab-light")
     notebook.theme("dark")
-    page.wait_for_timeout(1500)  # JupyterLab's splash
     shot(page, "execution-browser-lab-dark")
     notebook.theme("light")
 
-    assert page.locator(".jp-Notebook.jp-mod-editMode").count() == 0
+    expect(page.locator(".jp-Notebook.jp-mod-editMode")).to_have_count(0)
+    notebook.keeps_letters(page.locator(".wb-eb-grid"))
     assert notebook.kernel("repr(b)") == "ExecutionBrowser(executions=120, selected=3)"
