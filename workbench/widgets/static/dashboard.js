@@ -1,12 +1,12 @@
 // @ts-check
 // Numbers and charts of a set of runs. Filtering happens here when the columns are here, in the kernel when they are not.
 import { aggregate } from "./_lib/aggregate.js";
-import { emptyState, fill, h, liveRegion, mountRoot, showError, uniqueId } from "./_lib/dom.js";
+import { fill, h, showError, uniqueId } from "./_lib/dom.js";
 import { formatCost, formatCount, formatDuration, formatInteger, formatPercent } from "./_lib/format.js";
 import { library } from "./_lib/library.js";
 import { GROUP_LABELS, panels, snapped } from "./_lib/panels.js";
-import { popovers } from "./_lib/popover.js";
 import { facetButton, filterLabel, rangeFilter } from "./_lib/run_filters.js";
+import { mountRuns } from "./_lib/run_model.js";
 import { readTable } from "./_lib/table.js";
 import { tokens } from "./_lib/theme.js";
 import { connectWire } from "./_lib/wire.js";
@@ -18,21 +18,13 @@ const WIDE = new Set(["time", "groups"]);
 function render({ model, el, host }) {
   /** @type {any} */
   let Plotly = null;
-  const mount = mountRoot({ el, model, name: "dashboard", label: "Dashboard of runs", themed: () => drawCharts() });
-  const { root } = mount;
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
-  const meta = model.get("_meta");
-  if (!meta.rows) {
-    root.append(emptyState("No runs yet", "Read some in with bench.ingest(path), or loosen the filters of bench.executions()."));
-    return () => mount.close();
-  }
+  const mount = mountRuns({ el, model, name: "dashboard", label: "Dashboard of runs", themed: () => drawCharts() });
+  const { root, meta, pops, status, byName, save, filters, setFilter } = mount;
+  if (mount.isEmpty) return () => mount.close();
 
   const wire = connectWire(model);
   const table = meta.in_browser ? readTable(model.get("_header"), model.get("_data")) : null;
   const faults = meta.faults && table ? readFaults(model.get("_fault_data"), meta.faults) : null;
-  const byName = new Map(meta.columns.map((/** @type {any} */ c) => [c.name, c]));
-  const pops = popovers(root);
-  const status = liveRegion();
   /** @type {any} */
   let result = null;
   /** @type {any[]} */
@@ -40,16 +32,7 @@ function render({ model, el, host }) {
   let turn = 0;
   let isClosed = false;
 
-  const save = (/** @type {string} */ name, /** @type {any} */ value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
-  const filters = () => model.get("filters") ?? {};
   const group = () => model.get("group");
-  const setFilter = (/** @type {string} */ name, /** @type {any} */ rule) => {
-    const { [name]: _, ...rest } = filters();
-    save("filters", rule === null || (Array.isArray(rule) && !rule.length) ? rest : { ...rest, [name]: rule });
-  };
 
   // ------------------------------------------------------------------------------------------------------- above
   const groupSelect = h(
@@ -328,7 +311,6 @@ function render({ model, el, host }) {
     model.off("change:group", changed);
     sized.disconnect();
     cancelAnimationFrame(waiting);
-    pops.close();
     wire.close();
     mount.close();
   };

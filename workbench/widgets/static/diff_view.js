@@ -20,7 +20,6 @@ function render({ model, el }) {
   const noun = isRuns ? "step" : "part";
   const mount = mountRoot({ el, model, name: "diff-view", label: isRuns ? "Difference of two runs" : "Difference of two states" });
   const { root } = mount;
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // n and p are ours, not the notebook's
   root.classList.toggle("wb-dv-states", !isRuns);
   const table = readTable(model.get("_header"), model.get("_rows"));
   const n = table.rows;

@@ -1,9 +1,9 @@
 // @ts-check
 // A table of runs: filters above, a virtual grid, what is selected below. Rows come from typed columns or from the kernel.
-import { emptyState, fill, h, liveRegion, mountRoot, showError, uniqueId } from "./_lib/dom.js";
+import { fill, h, showError } from "./_lib/dom.js";
 import { cellText, facetButton, filterLabel, rangeFilter } from "./_lib/run_filters.js";
 import { makeGrid } from "./_lib/run_grid.js";
-import { popovers } from "./_lib/popover.js";
+import { mountRuns } from "./_lib/run_model.js";
 import { kernelRows, localRows } from "./_lib/rows.js";
 import { readTable } from "./_lib/table.js";
 import { connectWire, NoKernelError } from "./_lib/wire.js";
@@ -13,21 +13,13 @@ const FACET_LABELS = { agent_type: "Agent", model: "Model", task: "Task", source
 
 /** @param {{ model: any, el: HTMLElement, host?: any }} context */
 function render({ model, el, host }) {
-  const mount = mountRoot({ el, model, name: "execution-browser", label: "Runs" });
-  const { root } = mount;
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
-  const meta = model.get("_meta");
-  if (!meta.rows) {
-    root.append(emptyState("No runs yet", "Read some in with bench.ingest(path), or loosen the filters of bench.executions()."));
-    return () => mount.close();
-  }
+  const mount = mountRuns({ el, model, name: "execution-browser", label: "Runs" });
+  const { root, meta, pops, status, byName, save, filters, setFilter } = mount;
+  if (mount.isEmpty) return () => mount.close();
 
   const wire = connectWire(model);
   const first = readTable(model.get("_header"), model.get("_data"));
   const isWhole = first.rows >= meta.rows;
-  const pops = popovers(root);
-  const status = liveRegion();
-  const byName = new Map(meta.columns.map((/** @type {any} */ c) => [c.name, c]));
   /** @type {import("./_lib/rows.js").RowSource} */
   let source = isWhole
     ? localRows(first, meta)
@@ -52,16 +44,6 @@ function render({ model, el, host }) {
     source = localRows(first, meta);
     refresh();
   }
-
-  const save = (/** @type {string} */ name, /** @type {any} */ value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
-  const filters = () => model.get("filters") ?? {};
-  const setFilter = (/** @type {string} */ name, /** @type {any} */ rule) => {
-    const { [name]: _, ...rest } = filters();
-    save("filters", rule === null || (Array.isArray(rule) && !rule.length) ? rest : { ...rest, [name]: rule });
-  };
 
   // ---------------------------------------------------------------------------------------------------- above the grid
   const search = h("input", {
@@ -336,7 +318,6 @@ function render({ model, el, host }) {
     model.off("change:columns", onColumns);
     model.off("change:height", onColumns);
     model.off("change:_opened", drawOpened);
-    pops.close();
     grid.close();
     wire.close();
     mount.close();

@@ -14,7 +14,7 @@ import { detailPane } from "./_lib/timeline_detail.js";
 import { minimapPointer, stageKey, stagePointer } from "./_lib/timeline_input.js";
 import { timelineLook } from "./_lib/timeline_look.js";
 import { cellBitmap, drawAxis, drawCells, drawGrid, drawItems, drawMinimap, drawOverlay, prepare } from "./_lib/timeline_paint.js";
-import { eventWords, placeWords, sceneWords, viewWords } from "./_lib/timeline_words.js";
+import { eventWords, placeWords, sceneWords, stepWords, viewWords } from "./_lib/timeline_words.js";
 import { clampView, fitView, narrowest, panBy, reveal, toT, toX, zoomAt } from "./_lib/timescale.js";
 import { connectWire, NoKernelError, unpack } from "./_lib/wire.js";
 
@@ -342,7 +342,7 @@ function render({ model, el }) {
     } else {
       next = await one("step", { row: from ? from.row : null, direction, at: direction > 0 ? view[0] : view[1], matches });
     }
-    if (!next) return live.say(matches ? "no further match" : direction > 0 ? "this is the last event" : "this is the first event");
+    if (!next) return live.say(stepWords(direction, matches, wire.offline && !scene.whole));
     goto(next);
     if (open || !detail.el.hidden) choose(next);
   }

@@ -38,3 +38,14 @@ export function viewWords(scene, view, absolute) {
   });
   return `in view: ${low} … ${high}${absolute && scene.unit === "ms" ? " UTC" : ""}`;
 }
+
+/**
+ * Why there is nothing to step to.
+ * @param {number} direction @param {boolean} matches among the matches of a search @param {boolean} isPart a saved page has the first events only
+ */
+export function stepWords(direction, matches, isPart) {
+  const further = direction > 0;
+  if (isPart && further) return matches ? "no further match among the events saved here" : "no further event is saved here";
+  if (matches) return "no further match";
+  return further ? "this is the last event" : "this is the first event";
+}
