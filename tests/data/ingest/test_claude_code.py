@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,46 @@ def test_how_it_ended() -> None:
     assert (resumed.status, resumed.metadata["n_interruptions"]) == ("completed", 1)
     assert (failed.status, failed.error_type, failed.error) == ("failed", "api_error", "API Error: 529 overloaded")
     assert failed.steps[-1].severity == "error"
+
+
+def test_a_session_ends_with_its_interruption_whatever_the_program_adds() -> None:
+    """/exit, its output, a caveat, a late line of a sub-agent or an empty answer do not go on with a session."""
+    s = session()
+    s.user([text("[Request interrupted by user]")])
+    s.user("late", isSidechain=True, parentUuid=None, agentId="a1")
+    s.user("Caveat: The messages below were generated", isMeta=True)
+    s.user("<command-name>/exit</command-name>")
+    s.user("<local-command-stdout>Bye!</local-command-stdout>")
+    s.line("assistant", message={"role": "assistant", "model": "<synthetic>", "content": [text("No response.")]})
+    s.line("system", subtype="turn_duration")
+    ended = read(s.bytes())
+    s.user("Go on")
+    resumed = read(s.bytes())
+
+    assert (ended.status, ended.error) == ("cancelled", "[Request interrupted by user]")
+    assert (resumed.status, resumed.error, resumed.metadata["n_interruptions"]) == ("completed", None, 1)
+
+
+def test_the_real_interrupted_session_went_on(shared_data: Path) -> None:
+    """A prompt and answers follow the interruption of the real file; cut off right behind it, it was cancelled."""
+    name = "session-9eda1058-interrupted.jsonl"
+    content = (shared_data / "claude-code/codemie" / name).read_bytes()
+    cut = content[: content.index(b"\n", content.index(b"[Request interrupted by user")) + 1]
+
+    whole, part = read(content, name), read(cut, name)
+
+    assert (whole.status, whole.metadata["n_interruptions"]) == ("completed", 1)
+    assert (part.status, part.error) == ("cancelled", "[Request interrupted by user for tool use]")
+
+
+def test_durations_are_without_noise() -> None:
+    """A call from one moment to another lasts the microseconds between them, not a float's remainder."""
+    s = Session()
+    s.assistant("msg-1", tool_use("call-1"), timestamp="2026-01-02T10:00:00.001000Z")
+    s.result("call-1")
+    s.lines[-1]["timestamp"] = "2026-01-02T10:00:00.004991Z"
+
+    assert step(read(s.bytes()), "line-0").duration_ms == 3.991
 
 
 def test_unknown_lines_and_odd_shapes_are_kept() -> None:

@@ -130,6 +130,13 @@ def test_tau2_zero_cost_with_tokens_is_unpriced() -> None:
     assert [(note.kind, n) for note, n in source.notes.items() if note.what == "cost"] == [("changed", 2)]
 
 
+def test_tau2_durations_are_without_noise() -> None:
+    """Seconds from a clock of nanoseconds become milliseconds to the microsecond."""
+    [[run], _] = runs(tau2, tau2_results(tau2_simulation(duration=19.22613395799999)))
+
+    assert run.execution_time_ms == 19226.134
+
+
 def test_tau2_times_without_zone() -> None:
     """Naive times are taken as UTC, once noted for each; the recorded duration is kept."""
     [[run], source] = runs(tau2, tau2_results(tau2_simulation()))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ import orjson
 
 from workbench.data.ingest.chat import count, title
 from workbench.data.ingest.claude_line import Line, read_line
-from workbench.data.ingest.normal import BadLine, Run, Step, Usage
+from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when
 
@@ -31,7 +31,6 @@ TITLE = "Claude Code sessions (.jsonl) and web exports (.json)"
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
-_INTERRUPTED = "[Request interrupted by user"
 # Repeated on every line; kept on a line only where it differs from the run's.
 _COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>", re.DOTALL)
@@ -248,7 +247,7 @@ class _Session:
             completed_at=max(times, default=None),
             input={"prompt": asked} if asked else None,
             output={"text": said[-1]} if said else None,
-            usage=_total(step.usage for step in steps),
+            usage=total(step.usage for step in steps),
             cost_usd=self._cost(steps),
             parent_source_id=session if is_agent else None,
             metadata=self._metadata(steps, prompts, models),
@@ -285,19 +284,20 @@ class _Session:
         out: dict[str, Any] = {**self._common, "isSidechain": self._common.get("isSidechain") or None}
         out["n_prompts"] = len(prompts)
         out["n_tool_calls"] = sum(len(line.calls) for line in self.lines)
-        out["n_interruptions"] = sum(1 for step in steps if (step.text or "").startswith(_INTERRUPTED)) or None
+        out["n_interruptions"] = sum(1 for line in self.lines if line.is_interruption) or None
         out["models"] = dict(models) if len(models) > 1 else None
         out["sessions"] = dict(self._sessions) if len(self._sessions) > 1 else None
         return {name: value for name, value in out.items() if value is not None}
 
     def _judge(self, run: Run) -> None:
-        """How the session ended: its last line of conversation decides."""
-        last = next((line for line in reversed(self.lines) if line.is_conversation), None)
+        """How the session ended: the last line of its own conversation decides, whatever a sub-agent or /exit said."""
+        own = (line for line in reversed(self.lines) if line.step.agent is None)
+        last = next((line for line in own if line.is_work or line.is_interruption), None)
         if last is None:
             return
         if last.api_error is not None:
             run.status, run.error_type, run.error = "failed", "api_error", last.api_error
-        elif (last.step.text or "").startswith(_INTERRUPTED):
+        elif last.is_interruption:
             run.status, run.error_type, run.error = "cancelled", "interrupted", last.step.text
 
 
@@ -315,8 +315,3 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         output_tokens=count(usage.get("output_tokens")),
     )
     return None if found == Usage() else found
-
-
-def _total(usages: Iterable[Usage | None]) -> Usage | None:
-    known = [usage for usage in usages if usage is not None]
-    return sum(known, Usage()) if known else None

@@ -12,8 +12,10 @@ from workbench.data.ingest.normal import Step
 _SEVERITIES = {"warning": "warning", "warn": "warning", "error": "error"}
 # Placed elsewhere in the step; `message` is taken apart.
 _PLACED = frozenset({"type", "uuid", "timestamp", "message", "costUSD"})
+INTERRUPTED = "[Request interrupted by user"
 # Written by the program in the user's name. A slash command (<command-name>) was typed, and opens a turn.
-_WRAPPERS = ("<local-command-", "Caveat: The messages below", "[Request interrupted")
+_WRAPPERS = ("<local-command-", "Caveat: The messages below", INTERRUPTED)
+_COMMANDS = ("<command-name>", "<command-message>")
 
 
 @dataclass(slots=True)
@@ -39,6 +41,20 @@ class Line:
     order: datetime | None = None  # its time, or that of the line before
     answers: Line | None = None  # the line whose call it answers
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_interruption(self) -> bool:
+        """The user stopped the agent here."""
+        return (self.step.text or "").startswith(INTERRUPTED)
+
+    @property
+    def is_work(self) -> bool:
+        """Whether the session went on with it: no word of the program's own, and no slash command such as /exit."""
+        if not self.is_conversation or self.step.severity == "debug":
+            return False
+        if self.step.model == "<synthetic>":
+            return self.api_error is not None
+        return not (self.step.text or "").startswith((*_WRAPPERS, *_COMMANDS))
 
 
 def read_line(value: dict[str, Any]) -> Line:
@@ -96,7 +112,7 @@ def _conversation(line: Line, role: Any, message: Any, value: dict[str, Any]) ->
     line.is_prompt = is_plain and bool(step.text) and not (step.text or "").startswith(_WRAPPERS)
     if value.get("isMeta") is True:
         step.severity = "debug"
-    elif (step.text or "").startswith("[Request interrupted"):
+    elif line.is_interruption:
         step.severity = "warning"
 
 

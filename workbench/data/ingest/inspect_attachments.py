@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workbench.data.ingest.chat import elements, mapping
+
 MAX_REPEATED = 16_000_000
 
 _PREFIXES = ("attachment://", "tc://")  # tc:// until November 2024
@@ -28,11 +30,11 @@ class Attachments:
     """
 
     def __init__(self, sample: Mapping[str, Any]) -> None:
-        transcript, pools = _mapping(sample.get("transcript")), _mapping(sample.get("events_data"))
-        self._texts = _mapping(sample.get("attachments")) or _mapping(transcript.get("content"))
+        transcript, pools = mapping(sample.get("transcript")), mapping(sample.get("events_data"))
+        self._texts = mapping(sample.get("attachments")) or mapping(transcript.get("content"))
         self._pools = {
-            "message_pool": _list(sample.get("message_pool")) or _list(pools.get("messages")),
-            "call_pool": _list(sample.get("call_pool")) or _list(pools.get("calls")),
+            "message_pool": elements(sample.get("message_pool")) or elements(pools.get("messages")),
+            "call_pool": elements(sample.get("call_pool")) or elements(pools.get("calls")),
         }
         self._repeated = 0
         self.missing = 0
@@ -74,12 +76,12 @@ class Attachments:
     def _pooled(self, event: dict[str, Any]) -> dict[str, Any]:
         """Put pooled messages back into a model event (logs from 2026 on): references are ``[start, end)`` ranges."""
         event = dict(event)
-        if _list(event.get("input_refs")) and not event.get("input"):
+        if elements(event.get("input_refs")) and not event.get("input"):
             event["input"] = _ranges(event.pop("input_refs"), self._pools["message_pool"])
         call = event.get("call")
-        if isinstance(call, dict) and _list(call.get("call_refs")):
+        if isinstance(call, dict) and elements(call.get("call_refs")):
             key = str(call.get("call_key") or "messages")
-            request = {**_mapping(call.get("request")), key: _ranges(call["call_refs"], self._pools["call_pool"])}
+            request = {**mapping(call.get("request")), key: _ranges(call["call_refs"], self._pools["call_pool"])}
             left = {k: v for k, v in call.items() if k not in ("call_refs", "call_key")}
             event["call"] = {**left, "request": request}
         return event
@@ -99,11 +101,3 @@ def _size(value: Any) -> int:
     if isinstance(value, dict):
         return sum(map(_size, value.values()))
     return 8
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, number, rest, text_or_none, title
+from workbench.data.ingest.chat import count, mapping, number, rest, text_or_none, title
 from workbench.data.ingest.normal import Step, Usage
 from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.times import elapsed_ms, milliseconds, when
 
 Event = Mapping[str, Any]
 
@@ -173,10 +173,10 @@ def _span(event: Event, kind: str, position: int, around: str | None, spans: Spa
 
 
 def _model(event: Event) -> Step:
-    output = _mapping(event.get("output"))
+    output = mapping(event.get("output"))
     choices = output.get("choices")
-    message = _mapping(_mapping(choices[0]).get("message")) if isinstance(choices, list) and choices else {}
-    usage = _mapping(output.get("usage"))
+    message = mapping(mapping(choices[0]).get("message")) if isinstance(choices, list) and choices else {}
+    usage = mapping(output.get("usage"))
     text, _ = _content(message.get("content"))
     seconds = number(output.get("time"))
     name = text_or_none(event.get("model"))
@@ -185,7 +185,7 @@ def _model(event: Event) -> Step:
         "llm_call",
         name=name,
         severity="error" if problem else "info",
-        duration_ms=seconds * 1000 if seconds is not None and event.get("completed") is None else None,
+        duration_ms=milliseconds(seconds) if event.get("completed") is None else None,
         role="assistant",
         text=text,
         tool_calls=_calls(message) or None,
@@ -349,10 +349,6 @@ def _error(error: Any, *, stack: Any = None) -> dict[str, Any] | None:
         "stack": text_or_none(error.get("traceback")) or text_or_none(stack),
     }
     return {key: value for key, value in fields.items() if value} or None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _exception_name(message: str | None) -> str | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workbench._delta import same
-from workbench.data.ingest.chat import count, number, rest, text_or_none
+from workbench.data.ingest.chat import count, elements, mapping, number, rest, text_or_none
 from workbench.data.ingest.inspect_attachments import Attachments
 from workbench.data.ingest.inspect_events import (
     Spans,
@@ -23,7 +23,7 @@ from workbench.data.ingest.inspect_events import (
 from workbench.data.ingest.inspect_state import Replay
 from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage
 from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.times import milliseconds, when
 from workbench.errors import PatchError
 
 # As inspect_ai.scorer.value_to_float reads them: correct, incorrect, partial, no answer.
@@ -35,21 +35,21 @@ _IN_SNAPSHOTS = "values of state changes are in the snapshots; the event lists t
 
 def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Run:
     """Build the run of one sample; `log` is the log's header (``eval``, ``plan``, ``results``, ``stats``, …)."""
-    spec = _mapping(log.get("eval"))
+    spec = mapping(log.get("eval"))
     texts = Attachments(sample)
-    events = _list(sample.get("events")) or _list(_mapping(sample.get("transcript")).get("events"))
+    events = elements(sample.get("events")) or elements(mapping(sample.get("transcript")).get("events"))
     reader = _Events(source, texts)
     for event in flat(events):
         reader.add(event)
     steps = reader.steps
-    messages = _list(texts.resolve(sample.get("messages")))
+    messages = elements(texts.resolve(sample.get("messages")))
     if not events and messages:
         names: dict[str, Any] = {}
         steps = [message_step(message, names) for message in messages if isinstance(message, dict)]
         source.kept("messages", _NO_EVENTS, len(steps))
     else:
         close_spans(steps)
-        reader.verify(messages, texts.resolve(_mapping(sample.get("store"))))
+        reader.verify(messages, texts.resolve(mapping(sample.get("store"))))
     _unique_ids(steps)
     if texts.missing:
         source.lost("attachments", "named in the log, their texts are not in it", texts.missing)
@@ -60,7 +60,7 @@ def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Ru
         name=_name(sample, spec),
         model=text_or_none(spec.get("model")),
         input=texts.resolve(sample.get("input")),
-        output=_output(texts.resolve(_mapping(sample.get("output"))), messages),
+        output=_output(texts.resolve(mapping(sample.get("output"))), messages),
         usage=usage,
         cost_usd=cost,
         task=_task(sample, spec, texts),
@@ -102,7 +102,7 @@ class _Events:
         task = self._replay.task
         if task is None:
             return
-        replayed = _list(task.get("messages"))
+        replayed = elements(task.get("messages"))
         if len(replayed) != len(messages):
             found = f"the replayed state ends with {len(replayed)} messages, the sample has {len(messages)}"
             self._source.changed("state", found)
@@ -115,7 +115,7 @@ class _Events:
             self._replay.start(event["state"])
             self.states.append(State(at, document=self._replay.document(), timestamp=step.timestamp, description=kind))
         elif kind in ("state", "store"):
-            changes = [change for change in _list(event.get("changes")) if isinstance(change, dict)]
+            changes = [change for change in elements(event.get("changes")) if isinstance(change, dict)]
             change = self._replay.change_task if kind == "state" else self._replay.change_store
             try:
                 patch = change(changes, around)
@@ -144,7 +144,7 @@ def _source_id(sample: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
 
 
 def _name(sample: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    epochs = count(_mapping(spec.get("config")).get("epochs")) or 1
+    epochs = count(mapping(spec.get("config")).get("epochs")) or 1
     epoch = f" · epoch {sample.get('epoch')}" if epochs > 1 or (count(sample.get("epoch")) or 1) > 1 else ""
     return f"{spec.get('task')} · sample {sample.get('id')}{epoch}"
 
@@ -164,15 +164,15 @@ def _task(sample: Mapping[str, Any], spec: Mapping[str, Any], texts: Attachments
 
 def _dataset(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The dataset without the ids of all its samples, which would be repeated in every run."""
-    return {key: value for key, value in _mapping(spec.get("dataset")).items() if key != "sample_ids"}
+    return {key: value for key, value in mapping(spec.get("dataset")).items() if key != "sample_ids"}
 
 
 def _output(output: Mapping[str, Any], messages: list[Any]) -> Any:
     """The last answer's text, as Inspect's own ``completion``."""
     if text_or_none(output.get("completion")):
         return output["completion"]
-    choices = _list(output.get("choices"))
-    message = _mapping(_mapping(choices[0]).get("message")) if choices else {}
+    choices = elements(output.get("choices"))
+    message = mapping(mapping(choices[0]).get("message")) if choices else {}
     if not message:
         said = [m for m in messages if isinstance(m, dict) and m.get("role") == "assistant"]
         message = said[-1] if said else {}
@@ -181,9 +181,9 @@ def _output(output: Mapping[str, Any], messages: list[Any]) -> Any:
 
 def _metadata(sample: Mapping[str, Any], log: Mapping[str, Any], texts: Attachments) -> dict[str, Any]:
     """The sample's other fields and what the log says of the evaluation; without nulls and empty lists and objects."""
-    spec = _mapping(log.get("eval"))
+    spec = mapping(log.get("eval"))
     used = ("messages", "events", "transcript", "attachments", "store", "message_pool", "call_pool", "events_data")
-    results = {k: v for k, v in _mapping(log.get("results")).items() if k != "sample_reductions"}
+    results = {k: v for k, v in mapping(log.get("results")).items() if k != "sample_reductions"}
     fields = {
         "sample": texts.resolve(rest(sample, *used, "input", "uuid")),
         "eval": {**spec, "dataset": _dataset(spec)} if "dataset" in spec else spec,
@@ -203,13 +203,13 @@ def _pruned(value: Any) -> Any:
 
 def _usage(sample: Mapping[str, Any], log: Mapping[str, Any], steps: list[Step]) -> tuple[Usage | None, float | None]:
     """Tokens and cost of the sample: its own sums, else those of its events, else the evaluation's if it is alone."""
-    recorded = _mapping(sample.get("model_usage"))
+    recorded = mapping(sample.get("model_usage"))
     if not recorded and not any(step.usage for step in steps):
-        is_alone = _mapping(log.get("results")).get("total_samples") == 1
-        recorded = _mapping(_mapping(log.get("stats")).get("model_usage")) if is_alone else {}
+        is_alone = mapping(log.get("results")).get("total_samples") == 1
+        recorded = mapping(mapping(log.get("stats")).get("model_usage")) if is_alone else {}
     if recorded:
         usages = [usage for entry in recorded.values() if (usage := usage_of(entry)) is not None]
-        costs = [cost for entry in recorded.values() if (cost := number(_mapping(entry).get("total_cost"))) is not None]
+        costs = [cost for entry in recorded.values() if (cost := number(mapping(entry).get("total_cost"))) is not None]
         # A sum in which one model is unpriced is not the run's cost.
         cost = sum(costs) if costs and len(costs) == len(recorded) else None
     else:
@@ -225,7 +225,7 @@ def _set_times(run: Run, sample: Mapping[str, Any], log: Mapping[str, Any], sour
     run.started_at = when(sample.get("started_at"), source) or min(begins, default=None)
     run.completed_at = when(sample.get("completed_at"), source) or max(ends, default=None)
     if run.started_at is None and run.completed_at is None:
-        stats = _mapping(log.get("stats"))
+        stats = mapping(log.get("stats"))
         run.started_at = when(stats.get("started_at"), source)
         run.completed_at = when(stats.get("completed_at"), source)
         if run.started_at is not None:
@@ -233,8 +233,7 @@ def _set_times(run: Run, sample: Mapping[str, Any], log: Mapping[str, Any], sour
     if run.started_at is not None and run.completed_at is not None and run.completed_at < run.started_at:
         source.changed("time", "the sample ends before it starts: its end is stored as null")
         run.completed_at = None
-    seconds = number(sample.get("total_time"))
-    run.execution_time_ms = seconds * 1000 if seconds is not None and seconds >= 0 else None
+    run.execution_time_ms = milliseconds(number(sample.get("total_time")))
 
 
 def _end(step: Step) -> datetime:
@@ -244,9 +243,9 @@ def _end(step: Step) -> datetime:
 
 def _judge(run: Run, sample: Mapping[str, Any], log: Mapping[str, Any]) -> None:
     """Set score, status and error. Of several scorers the first counts; all are in ``metadata.sample.scores``."""
-    scores = _mapping(sample.get("scores"))
+    scores = mapping(sample.get("scores"))
     first = next(iter(scores.values()), None) if scores else sample.get("score")
-    run.score = _grade(_mapping(first).get("value") if isinstance(first, dict) else first)
+    run.score = _grade(mapping(first).get("value") if isinstance(first, dict) else first)
     error = error_of(sample.get("error"))
     if error is not None:
         run.status = "failed"
@@ -281,11 +280,3 @@ def _unique_ids(steps: list[Step]) -> None:
             step.source_id = None
         elif step.source_id is not None:
             seen.add(step.source_id)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -10,7 +10,7 @@ Token classes are disjoint: ``input_tokens`` is the uncached input. Absent is ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -59,6 +59,12 @@ class Usage:
         """The classes that are known."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def total(usages: Iterable[Usage | None]) -> Usage | None:
+    """The sum of the usages that are known; ``None`` where none is."""
+    known = [usage for usage in usages if usage is not None]
+    return sum(known, Usage()) if known else None
 
 
 @dataclass(slots=True)

@@ -157,7 +157,7 @@ class IngestReport:
     files
         One report per file that was read or should have been.
     skipped
-        Files met in a folder that are something else than agent history, with the reason; damaged ones are in ``files``.
+        Files met in a folder that are no agent history, with the reason; damaged ones are among ``files``.
     """
 
     files: tuple[FileReport, ...] = ()

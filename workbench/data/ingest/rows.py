@@ -12,6 +12,7 @@ from typing import Any
 from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.normal import Run, State, Step, TaskRef
 from workbench.data.ingest.source import Source
+from workbench.data.ingest.times import elapsed_ms
 from workbench.data.store.snapshots import Encoder, SnapshotRow
 from workbench.data.store.storable import Stored, pack, storable, storable_text
 from workbench.data.store.tables import EXECUTION_STATUSES, SEVERITIES
@@ -135,8 +136,8 @@ class RowMaker:
             self.source.changed("time", "the run ends before it starts: its end stored as null")
             completed_at = None
         lasted = self._positive(run.execution_time_ms, "duration")
-        if lasted is None and completed_at and run.started_at:
-            lasted = (completed_at - run.started_at).total_seconds() * 1000
+        if lasted is None:
+            lasted = elapsed_ms(run.started_at, completed_at)
         metadata = dict(run.metadata)
         if run.parent_source_id is not None:
             metadata["parent_source_id"] = run.parent_source_id

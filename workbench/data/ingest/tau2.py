@@ -11,10 +11,22 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, count, number, rest, text_or_none, title
-from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, Usage
+from workbench.data.ingest.chat import (
+    arguments,
+    count,
+    elements,
+    known,
+    last_answer,
+    mapping,
+    message_step,
+    number,
+    rest,
+    result_step,
+    title,
+)
+from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, Usage, total
 from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.times import elapsed_ms, milliseconds, when
 
 FORMAT = "tau2"
 TITLE = "tau2-bench results (.json)"
@@ -41,7 +53,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     if not isinstance(simulations, list):
         yield BadLine(None, "expected an object with a list simulations")
         return
-    info = _mapping(results.get("info"))
+    info = mapping(results.get("info"))
     tasks = {str(task.get("id")): task for task in results.get("tasks") or [] if isinstance(task, dict)}
     for index, simulation in enumerate(simulations):
         if not isinstance(simulation, dict) or not isinstance(simulation.get("messages"), list):
@@ -50,17 +62,12 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         yield _run(simulation, info, tasks, source)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, Any], source: Source) -> Run:
-    environment, agent = _mapping(info.get("environment_info")), _mapping(info.get("agent_info"))
+    environment, agent = mapping(info.get("environment_info")), mapping(info.get("agent_info"))
     domain, key, trial = environment.get("domain_name"), str(simulation.get("task_id")), simulation.get("trial")
     model = agent.get("llm")
     messages = [m if isinstance(m, dict) else {"content": m} for m in simulation["messages"]]
     steps = _steps(messages, model, source)
-    duration = number(simulation.get("duration"))
     task = tasks.get(key)
     run = Run(
         source_id=str(simulation.get("id") or f"{domain}/{key}/{trial}/{simulation.get('seed')}"),
@@ -69,10 +76,10 @@ def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, A
         model=model,
         started_at=when(simulation.get("start_time"), source),
         completed_at=when(simulation.get("end_time"), source),
-        execution_time_ms=None if duration is None or duration < 0 else duration * 1000,
+        execution_time_ms=milliseconds(number(simulation.get("duration"))),
         input={"instructions": _instructions(task), "policy": environment.get("policy")},
-        output=_output(steps),
-        usage=_total([step.usage for step in steps]),
+        output=last_answer(steps),
+        usage=total(step.usage for step in steps),
         cost_usd=_cost(simulation, messages, source),
         task=_task(key, domain, task),
         metadata=_metadata(simulation, info, messages),
@@ -105,31 +112,14 @@ def _steps(messages: list[dict[str, Any]], model: str | None, source: Source) ->
     return steps
 
 
-def _message(message: Mapping[str, Any], model: str | None, source: Source) -> Step:
-    role = message.get("role")
-    step = Step(
-        "message",
-        name=role,
-        agent="user" if role == "user" else None,
-        category=role,
-        role=role if role in ("system", "user", "assistant") else None,
-        text=text_or_none(message.get("content")),
-    )
-    used = ["role", "tool_calls", "timestamp", "turn_idx"]
-    if isinstance(message.get("content"), str):  # content that is no text (a list of parts) is kept as it is
-        used.append("content")
-    if role == "assistant":
-        step.usage = _usage(message, source)
+def _message(record: Mapping[str, Any], model: str | None, source: Source) -> Step:
+    is_agent = record.get("role") == "assistant"
+    used = ("timestamp", "turn_idx", *(("usage", "cost") if is_agent else ()))
+    step = message_step(record, [_call(mapping(call)) for call in elements(record.get("tool_calls"))], *used)
+    if is_agent:
+        step.usage = _usage(record, source)
         step.model = model if step.usage else None
-        step.cost_usd = _price(message)
-        used += ["usage", "cost"]
-    step.extra = rest(message, *used)
-    calls = message.get("tool_calls")
-    if isinstance(calls, list) and calls:
-        step.event_type = "tool_call"
-        step.tool, *more = [_call(_mapping(call)) for call in calls]
-        step.name = step.tool["name"]
-        step.tool_calls = more or None
+        step.cost_usd = _price(record)
     return step
 
 
@@ -137,25 +127,17 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": call.get("name"), "call_id": call.get("id"), "arguments": arguments(call.get("arguments"))}
 
 
-def _result(message: Mapping[str, Any], names: Mapping[Any, Any]) -> Step:
-    call_id, is_error = message.get("id"), message.get("error")
-    tool = {"name": names.get(call_id), "call_id": call_id, "result": message.get("content"), "is_error": is_error}
-    return Step(
-        "tool_result",
-        name=tool["name"],
-        # In the telecom domain the simulated user has tools of its own.
-        agent="user" if message.get("requestor") == "user" else None,
-        category="tool",
-        severity="error" if is_error is True else "info",
-        role="tool",
-        tool={name: value for name, value in tool.items() if value is not None},
-        error={"type": "ToolError", "message": message.get("content")} if is_error is True else None,
-        extra=rest(message, "id", "role", "content", "error", "timestamp", "turn_idx"),
-    )
+def _result(record: Mapping[str, Any], names: Mapping[Any, Any]) -> Step:
+    call_id, content = record.get("id"), record.get("content")
+    extra = rest(record, "id", "role", "content", "error", "timestamp", "turn_idx")
+    step = result_step(names.get(call_id), call_id, content, extra, is_error=record.get("error"))
+    if record.get("requestor") == "user":  # in the telecom domain the simulated user has tools of its own
+        step.agent = "user"
+    return step
 
 
 def _usage(message: Mapping[str, Any], source: Source) -> Usage | None:
-    usage = _mapping(message.get("usage"))
+    usage = mapping(message.get("usage"))
     found = Usage(
         input_tokens=count(usage.get("prompt_tokens")),
         output_tokens=count(usage.get("completion_tokens")),
@@ -166,11 +148,6 @@ def _usage(message: Mapping[str, Any], source: Source) -> Usage | None:
     return found
 
 
-def _total(usages: list[Usage | None]) -> Usage | None:
-    known = [usage for usage in usages if usage is not None]
-    return sum(known, Usage()) if known else None
-
-
 def _price(message: Mapping[str, Any]) -> float | None:
     """The cost of a message: 0.0 means "no price known" for a model call, and nothing for a canned greeting."""
     return number(message.get("cost")) or None
@@ -179,7 +156,7 @@ def _price(message: Mapping[str, Any]) -> float | None:
 def _cost(simulation: Mapping[str, Any], messages: list[dict[str, Any]], source: Source) -> float | None:
     """The agent's cost, or null where any of its model calls has no price."""
     recorded = number(simulation.get("agent_cost"))
-    billed = [m for m in messages if m.get("role") == "assistant" and _mapping(m.get("usage"))]
+    billed = [m for m in messages if m.get("role") == "assistant" and mapping(m.get("usage"))]
     unpriced = [m for m in billed if not number(m.get("cost"))]
     if recorded is None:
         return None
@@ -191,56 +168,50 @@ def _cost(simulation: Mapping[str, Any], messages: list[dict[str, Any]], source:
 
 def _judge(run: Run, simulation: Mapping[str, Any]) -> None:
     """Set score and status: failed when the episode broke off or the reward is 0."""
-    reward = _mapping(simulation.get("reward_info"))
+    reward = mapping(simulation.get("reward_info"))
     reason = simulation.get("termination_reason")
     run.score = number(reward.get("reward"))
     if reason is not None and reason not in _ENDED_WELL:
         run.status, run.error_type, run.error = "failed", str(reason), f"The episode ended with {reason}."
     elif run.score == 0:
-        missed = [name for name, value in _mapping(reward.get("reward_breakdown")).items() if value == 0]
+        missed = [name for name, value in mapping(reward.get("reward_breakdown")).items() if value == 0]
         run.status = "failed"
         run.error_type = f"reward_zero: {', '.join(missed)}" if missed else "reward_zero"
         run.error = f"Reward 0: not fulfilled: {', '.join(missed)}." if missed else "Reward 0."
 
 
-def _output(steps: list[Step]) -> dict[str, Any] | None:
-    said = [step.text for step in steps if step.role == "assistant" and step.text]
-    return {"text": said[-1]} if said else None
-
-
 def _instructions(task: Any) -> Any:
-    return _mapping(_mapping(task).get("user_scenario")).get("instructions")
+    return mapping(mapping(task).get("user_scenario")).get("instructions")
 
 
 def _task(key: str, domain: Any, task: Any) -> TaskRef:
     name = f"{domain}/{key}" if domain else key
     instructions = _instructions(task)
-    asked = _mapping(instructions).get("reason_for_call") or instructions
+    asked = mapping(instructions).get("reason_for_call") or instructions
     asked = asked if isinstance(asked, str) else None
     return TaskRef(
         source_id=name,
         title=f"{FORMAT} {name}" + (f": {title(asked)}" if asked else ""),
         description=asked,
-        metadata=rest(_mapping(task)) or {},
+        metadata=rest(mapping(task)) or {},
     )
 
 
 def _metadata(simulation: Mapping[str, Any], info: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    user = [_mapping(m.get("usage")) for m in messages if m.get("role") == "user"]
-    environment = rest(_mapping(info.get("environment_info")), "policy")
-    out = {
-        "task_id": simulation.get("task_id"),
-        "trial": simulation.get("trial"),
-        "seed": simulation.get("seed"),
-        "ended_by": simulation.get("termination_reason"),
-        "user_cost_usd": simulation.get("user_cost"),
-        "user_input_tokens": _sum(usage.get("prompt_tokens") for usage in user),
-        "user_output_tokens": _sum(usage.get("completion_tokens") for usage in user),
-        "reward_info": simulation.get("reward_info"),
-        "info": {**(rest(info, "environment_info") or {}), "environment_info": environment},
-        "record": rest(simulation, *_PLACED),
-    }
-    return {name: value for name, value in out.items() if value is not None}
+    user = [mapping(m.get("usage")) for m in messages if m.get("role") == "user"]
+    environment = rest(mapping(info.get("environment_info")), "policy")
+    return known(
+        task_id=simulation.get("task_id"),
+        trial=simulation.get("trial"),
+        seed=simulation.get("seed"),
+        ended_by=simulation.get("termination_reason"),
+        user_cost_usd=simulation.get("user_cost"),
+        user_input_tokens=_sum(usage.get("prompt_tokens") for usage in user),
+        user_output_tokens=_sum(usage.get("completion_tokens") for usage in user),
+        reward_info=simulation.get("reward_info"),
+        info={**(rest(info, "environment_info") or {}), "environment_info": environment},
+        record=rest(simulation, *_PLACED),
+    )
 
 
 def _sum(values: Iterator[Any]) -> int | None:

@@ -16,7 +16,19 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import arguments, number, rest, text_or_none, title
+from workbench.data.ingest.chat import (
+    arguments,
+    elements,
+    known,
+    last_answer,
+    mapping,
+    message_step,
+    number,
+    rest,
+    result_step,
+    text_or_none,
+    title,
+)
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
 from workbench.data.ingest.source import Head, Source
 
@@ -65,8 +77,8 @@ def _from_name(source: Source) -> dict[str, str]:
 
 
 def _run(entry: dict[str, Any], source: Source, named: Mapping[str, str]) -> Run:
-    info = _mapping(entry.get("info"))
-    task = _mapping(info.get("task"))
+    info = mapping(entry.get("info"))
+    task = mapping(info.get("task"))
     traj = [message if isinstance(message, dict) else {"content": message} for message in entry["traj"]]
     domain = _domain(traj, source, named)
     key, trial = entry["task_id"], entry.get("trial", 0)
@@ -85,17 +97,13 @@ def _run(entry: dict[str, Any], source: Source, named: Mapping[str, str]) -> Run
         model=named.get("model"),
         score=score,
         input={"instruction": task.get("instruction"), "user_id": task.get("user_id")},
-        output=_output(steps),
+        output=last_answer(steps),
         task=_task(key, domain, task),
         metadata=_metadata(entry, info),
         error_type=error_type,
         error=error,
         steps=steps,
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _digest(traj: list[Any]) -> str:
@@ -124,62 +132,26 @@ def _domain(traj: list[dict[str, Any]], source: Source, named: Mapping[str, str]
     return None
 
 
-def _step(message: Mapping[str, Any]) -> Step:
-    role = message.get("role")
-    calls = message.get("tool_calls")
-    if role == "tool":
-        return _result(message)
-    step = Step(
-        "message",
-        name=role,
-        agent="user" if role == "user" else None,
-        category=role,
-        role=role if role in ("system", "user", "assistant") else None,
-        text=text_or_none(message.get("content")),
-        # Content that is no text (a list of parts) is kept as it is.
-        extra=rest(message, "role", "tool_calls", *(["content"] if isinstance(message.get("content"), str) else [])),
-    )
-    if isinstance(calls, list) and calls:
-        step.event_type = "tool_call"
-        step.tool, *more = [_call(call) for call in calls]
-        step.name = step.tool["name"]
-        step.tool_calls = more or None
-    return step
+def _step(record: Mapping[str, Any]) -> Step:
+    if record.get("role") == "tool":
+        return _result(record)
+    return message_step(record, [_call(call) for call in elements(record.get("tool_calls"))])
 
 
 def _call(call: Any) -> dict[str, Any]:
-    call = _mapping(call)
-    function = _mapping(call.get("function"))
+    function = mapping(mapping(call).get("function"))
     return {
         "name": function.get("name"),
-        "call_id": call.get("id"),
+        "call_id": mapping(call).get("id"),
         "arguments": arguments(function.get("arguments")),
     }
 
 
-def _result(message: Mapping[str, Any]) -> Step:
-    content = message.get("content")
+def _result(record: Mapping[str, Any]) -> Step:
+    name, call_id, content = record.get("name"), record.get("tool_call_id"), record.get("content")
     is_error = isinstance(content, str) and content.startswith("Error")
-    return Step(
-        "tool_result",
-        name=message.get("name"),
-        category="tool",
-        severity="error" if is_error else "info",
-        role="tool",
-        tool={
-            "name": message.get("name"),
-            "call_id": message.get("tool_call_id"),
-            "result": content,
-            "is_error": is_error,
-        },
-        error={"type": "ToolError", "message": content} if is_error else None,
-        extra=rest(message, "role", "content", "name", "tool_call_id"),
-    )
-
-
-def _output(steps: list[Step]) -> dict[str, Any] | None:
-    said = [step.text for step in steps if step.role == "assistant" and step.text]
-    return {"text": said[-1]} if said else None
+    extra = rest(record, "role", "content", "name", "tool_call_id")
+    return result_step(name, call_id, content, extra, is_error=is_error)
 
 
 def _task(key: Any, domain: str | None, task: Mapping[str, Any]) -> TaskRef:
@@ -194,23 +166,22 @@ def _task(key: Any, domain: str | None, task: Mapping[str, Any]) -> TaskRef:
 
 
 def _metadata(entry: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    out = {
-        "task_id": entry["task_id"],
-        "trial": entry.get("trial"),
-        "ended_by": info.get("source"),
-        "user_cost_usd": info.get("user_cost"),
-        "reward_info": info.get("reward_info"),
-        "info": rest(info, "task", "source", "user_cost", "reward_info"),
-        "record": rest(entry, "task_id", "trial", "reward", "info", "traj"),
-    }
-    return {name: value for name, value in out.items() if value is not None}
+    return known(
+        task_id=entry["task_id"],
+        trial=entry.get("trial"),
+        ended_by=info.get("source"),
+        user_cost_usd=info.get("user_cost"),
+        reward_info=info.get("reward_info"),
+        info=rest(info, "task", "source", "user_cost", "reward_info"),
+        record=rest(entry, "task_id", "trial", "reward", "info", "traj"),
+    )
 
 
 def _failure(score: float | None, info: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Why the source judged the run unsuccessful: kind and text."""
     if score != 0:
         return None, None
-    verdict = _mapping(_mapping(info.get("reward_info")).get("info"))
+    verdict = mapping(mapping(info.get("reward_info")).get("info"))
     if not verdict:
         return "broke_off", "Reward 0: the run was broken off before it was judged."
     if verdict.get("r_actions") == 0:

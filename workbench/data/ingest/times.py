@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workbench.data.ingest.source import Source
 
 # Anything above is milliseconds: as seconds it would lie after the year 5000.
 _MAX_SECONDS = 1e11
+_MS = timedelta(milliseconds=1)
 
 
 def when(value: Any, source: Source) -> datetime | None:
@@ -45,4 +46,10 @@ def elapsed_ms(start: datetime | None, end: datetime | None) -> float | None:
     """Milliseconds from one moment to another; ``None`` where either is unknown or they are in the wrong order."""
     if start is None or end is None or end < start:
         return None
-    return (end - start).total_seconds() * 1000
+    # Moments are whole microseconds: dividing those gives the nearest float, 1234.567 and not 1234.5670000000002.
+    return (end - start) / _MS
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Seconds of a source as milliseconds, to the microsecond; ``None`` where there are none or they are negative."""
+    return None if seconds is None or seconds < 0 else round(seconds * 1000, 3)
