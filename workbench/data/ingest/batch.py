@@ -48,7 +48,7 @@ def ingest(
     paths
         Files, or folders to walk (hidden files left out); ``.gz`` is read as it is.
     format
-        One of ``tau-bench``, ``tau2``, ``claude-code``, ``inspect``, ``otlp``; told from the content when not given.
+        A name in ``READERS`` (``tau2``, ``claude-code``, ``otlp``, …); told from the content when not given.
     progress
         Show a bar on stderr, in a terminal or notebook.
 

@@ -24,6 +24,7 @@ READERS = {
     "claude-code": "claude_code",
     "inspect": "inspect_log",
     "otlp": "otlp",
+    "langfuse": "langfuse",
 }
 SURE_ENOUGH = 0.5
 
@@ -104,7 +105,6 @@ _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("an ATIF trajectory", lambda keys: {"schema_version", "agent", "steps"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
-    ("a Langfuse trace", lambda keys: "observations" in keys and {"trace", "observations.id"} & keys),
     ("an OpenInference span dump", lambda keys: "spanContext" in keys),
     ("a Who&When annotation", lambda keys: {"mistake_agent", "mistake_step"} & keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),

@@ -51,7 +51,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "gen_ai.input.messages": ("gen_ai.prompt", "gen_ai.request.messages", "llm.prompts"),
     "gen_ai.output.messages": ("gen_ai.completion", "gen_ai.response.messages", "llm.completions"),
     "gen_ai.tool.name": ("tool.name",),
-    "gen_ai.tool.call.id": ("gen_ai.tool.call_id", "tool.call.id"),
+    "gen_ai.tool.call.id": ("gen_ai.tool.call_id", "tool.call.id", "tool.id", "tool_call.id", "ai.toolCall.id"),
     "gen_ai.tool.call.arguments": ("gen_ai.tool.arguments", "gen_ai.tool.input", "tool.parameters"),
     "gen_ai.tool.call.result": ("gen_ai.tool.result", "gen_ai.tool.output", "gen_ai.tool.message"),
     "error.type": (),
@@ -77,6 +77,12 @@ def value_of(attributes: Mapping[str, Any], name: str) -> Any:
         if value is not None:
             return value
     return None
+
+
+def agent_of(attributes: Mapping[str, Any], span_name: str) -> str | None:
+    """The agent a span is of: the one it names, or the span itself where it is an agent without a name."""
+    named = text_of(attributes, "gen_ai.agent.name")
+    return named or (span_name or None if attributes.get("openinference.span.kind") == "AGENT" else None)
 
 
 def text_of(attributes: Mapping[str, Any], name: str) -> str | None:

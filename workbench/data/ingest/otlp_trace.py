@@ -40,7 +40,7 @@ def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord]) -> R
     Steps are in the order of their start, parents before children that start with them.
     """
     tree = SpanTree(list(spans))
-    steps = [(_place(span.start_ns), tree.depth(span), _step(span, tree)) for span in tree.spans]
+    steps = [(_place(span.start_ns), tree.depth(span), _step(span, tree)) for span in tree.items]
     steps += [(_place(record.time_ns), _DEEPEST, _log_step(record, tree)) for record in logs]
     steps.sort(key=lambda item: (item[0], item[1], item[2].source_id))
     return _run(trace_id, tree, [step for *_, step in steps])
@@ -54,7 +54,7 @@ def rejoined(trace_id: str, steps: list[Step]) -> Run:
     """
     spans = [step for step in steps if step.category != LOG]
     tree = SpanTree([_span_of(step) for step in spans])
-    for step, span in zip(spans, tree.spans, strict=True):
+    for step, span in zip(spans, tree.items, strict=True):
         step.agent, step.usage, step.cost_usd = tree.agent(span), tree.usage(span), tree.cost_usd(span)
     for step in steps:
         around = tree.by_id.get(step.parent_span_id or "")
@@ -298,8 +298,8 @@ def _first_and_last(calls: list[Step]) -> tuple[Any, Any]:
 
 
 def _metadata(tree: SpanTree, top: Span | None) -> dict[str, Any]:
-    conversation = next((c for s in tree.spans if (c := text_of(s.attributes, "gen_ai.conversation.id"))), None)
-    provider = next((p for s in tree.spans if (p := text_of(s.attributes, "gen_ai.provider.name"))), None)
+    conversation = next((c for s in tree.items if (c := text_of(s.attributes, "gen_ai.conversation.id"))), None)
+    provider = next((p for s in tree.items if (p := text_of(s.attributes, "gen_ai.provider.name"))), None)
     fields = {
         "conversation_id": conversation,
         "provider": provider,
@@ -311,7 +311,7 @@ def _metadata(tree: SpanTree, top: Span | None) -> dict[str, Any]:
 
 
 def _completed_at(tree: SpanTree, steps: list[Step]) -> datetime | None:
-    ends = [end for span in tree.spans if (end := _time(span.end_ns)) is not None]
+    ends = [end for span in tree.items if (end := _time(span.end_ns)) is not None]
     ends += [step.timestamp for step in steps if step.timestamp is not None]
     return max(ends, default=None)
 

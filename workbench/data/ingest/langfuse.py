@@ -1,0 +1,169 @@
+"""Langfuse traces: the export of one trace, answers of the public API, exports of observations (lines or a list).
+
+One trace is one run, one observation one step. Four readings need care. Observations come in no order, and one that is
+around others repeats their tokens and cost, so those count once, at the innermost. Input, output and metadata are texts
+of JSON, some encoded twice. A trace names no success: its scores are kept under their names, which alone say whether
+high is good. A trace's own copy of the observations lacks their texts; the list beside it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workbench.data.ingest.chat import elements, known, last_answer, rest, text_or_none
+from workbench.data.ingest.conversation import decoded
+from workbench.data.ingest.identity import digest
+from workbench.data.ingest.langfuse_observation import field, is_open, lane, step_of
+from workbench.data.ingest.nested import Steps
+from workbench.data.ingest.normal import BadLine, Run, Step
+from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.times import when
+
+FORMAT = "langfuse"
+TITLE = "Langfuse traces (.json, .jsonl)"
+
+_SCORES = "kept in metadata.scores: a score's name alone says whether high is good, so none is the run's score"
+_TWICE = "listed by the trace and beside it: stored once, from the fuller list"
+
+
+def detect(head: Head) -> float:
+    """How surely the file is one of these."""
+    if head.data.lstrip()[:1] not in (b"{", b"["):
+        return 0.0
+    keys = {key.removeprefix("data.") for key in head.keys}  # of a page of the API
+    if {"trace.id", "trace.projectId"} <= keys:
+        return 0.95
+    if "observations" in keys and keys & {"trace.id", "trace.observations"}:
+        return 0.95
+    if keys >= {"id", "timestamp"} and keys & {"observations.traceId", "htmlPath", "projectId"}:
+        return 0.9 if keys & {"sessionId", "userId", "observations", "bookmarked"} else 0.0
+    parents = keys & {"parentObservationId", "parent_observation_id"}
+    return 0.9 if parents and keys & {"traceId", "trace_id"} else 0.0
+
+
+def read(source: Source) -> Iterator[Run | BadLine]:
+    """One run per trace, in the order in which traces first appear; what is no trace is reported."""
+    source.is_strict = True
+    loose: dict[str, list[Any]] = {}
+    for line, record in _records(source):
+        if isinstance(record, BadLine):
+            yield record
+        elif isinstance(record, dict) and _is_trace(record):
+            trace = record["trace"] if isinstance(record.get("trace"), dict) else record
+            yield from _trace(trace, _observations(record, trace, source), source, line)
+        elif isinstance(record, dict) and field(record, "traceId") and "type" in record:
+            loose.setdefault(str(field(record, "traceId")), []).append(record)
+        else:
+            yield BadLine(line, "expected a trace with its observations, or an observation with traceId and type")
+    for trace_id, observations in loose.items():
+        yield from _trace({"id": trace_id}, observations, source, None)
+
+
+def _records(source: Source) -> Iterator[tuple[int | None, Any]]:
+    """Traces or observations with their lines: of JSON lines, of a list, or of an API's page ``{"data": […]}``."""
+    head = source.head
+    is_cut_line = b"\n" not in head.data and not head.is_whole
+    starts = head.data.lstrip()[:1]
+    if starts == b"{" and (is_cut_line or any(isinstance(record, dict) for record in head.records)):
+        for record in source.records():
+            if isinstance(record, BadLine):
+                yield record.line, record
+                continue
+            for change in record.changed:
+                source.changed("JSON", f"{change}: read as far as it can be")
+            yield from ((record.line, item) for item in _page(record.value))
+    else:
+        yield from ((None, item) for item in _page(source.document().value))
+
+
+def _page(value: Any) -> list[Any]:
+    if isinstance(value, dict) and isinstance(value.get("data"), list) and "id" not in value:
+        return value["data"]
+    return value if isinstance(value, list) else [value]
+
+
+def _is_trace(record: Mapping[str, Any]) -> bool:
+    if isinstance(record.get("trace"), dict) or isinstance(record.get("observations"), list):
+        return True
+    return "timestamp" in record and field(record, "traceId") is None
+
+
+def _observations(record: Mapping[str, Any], trace: Mapping[str, Any], source: Source) -> list[Any]:
+    """The observations of a trace; those listed twice, once."""
+    beside = elements(record.get("observations"))
+    if record is trace:
+        return beside
+    ids = {item.get("id") for item in beside if isinstance(item, dict) and isinstance(item.get("id"), str)}
+    own = elements(trace.get("observations"))
+    more = [o for o in own if not (isinstance(o, dict) and isinstance(o.get("id"), str) and o["id"] in ids)]
+    if len(more) < len(own):
+        source.kept("observations", _TWICE, len(own) - len(more))
+    return [*beside, *more]
+
+
+def _trace(
+    trace: Mapping[str, Any], observations: list[Any], source: Source, line: int | None
+) -> Iterator[Run | BadLine]:
+    steps: list[Step] = []
+    for index, observation in enumerate(observations):
+        if isinstance(observation, dict):
+            steps.append(step_of(observation, source))
+        else:
+            yield BadLine(line, f"observation {index}: expected an object, found {type(observation).__name__}")
+    yield _run(trace, [o for o in observations if isinstance(o, dict)], steps, source)
+
+
+def _run(trace: Mapping[str, Any], observations: list[dict[str, Any]], steps: list[Step], source: Source) -> Run:
+    name = text_or_none(trace.get("name"))
+    tree = Steps(steps)
+    tree.set_lanes(lane)
+    agents = [step.agent for step in tree.in_order() if step.agent]
+    run = Run(
+        source_id=_id(trace, observations, source),
+        agent_type=name or (agents[0] if agents else FORMAT),
+        name=name,
+        input=decoded(trace.get("input")),
+        output=decoded(trace.get("output")),
+    )
+    run.trace_id = run.source_id
+    tree.fill(run, source)
+    run.started_at = run.started_at or when(trace.get("timestamp"), source)
+    top = tree.tops[0] if len(tree.tops) == 1 else None
+    asked = next((a for step in run.steps if (a := (step.extra or {}).get("input_messages"))), None)
+    run.input = _first(run.input, (top.extra or {}).get("input") if top else None, asked)
+    run.output = _first(run.output, (top.extra or {}).get("output") if top else None, last_answer(run.steps))
+    failed = tree.failure()
+    if failed is not None:
+        error = failed.error or {}
+        run.status, run.error_type = "failed", text_or_none(error.get("type"))
+        run.error = text_or_none(error.get("message")) or f"{failed.name or 'An observation'} ended with an error."
+    elif any(is_open(step) for step in tree.tops):
+        run.status = "running"
+    run.metadata = _metadata(trace, source)
+    return run
+
+
+def _id(trace: Mapping[str, Any], observations: list[dict[str, Any]], source: Source) -> str:
+    found = trace.get("id") or next((o.get("traceId") for o in observations if o.get("traceId")), None)
+    if isinstance(found, (str, int)) and not isinstance(found, bool):
+        return str(found)
+    source.kept("trace id", "none in the source: made from what the trace says first")
+    return digest(observations[0] if observations else dict(trace))
+
+
+def _metadata(trace: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    scores = elements(trace.get("scores"))
+    if scores:
+        source.kept("scores", _SCORES, len(scores))
+    record = rest(trace, "id", "name", "input", "output", "sessionId", "scores", "observations", "metadata")
+    return known(
+        conversation_id=trace.get("sessionId"),
+        scores=scores or None,
+        metadata=decoded(trace.get("metadata")),
+        record=record,
+    )
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value not in (None, "")), None)

@@ -1,0 +1,89 @@
+"""Runs whose source is a tree of steps: order, lanes, tokens counted once, the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from math import fsum
+
+from workbench.data.ingest.normal import Run, Step, total
+from workbench.data.ingest.source import Source
+from workbench.data.ingest.tree import Tree
+
+_REPEATED = "repeats that of what is inside it: counted once, the source's own numbers kept in data.extra"
+_UNPRICED = "no price for a call that used tokens: the run's cost is null (unpriced)"
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class Steps(Tree[Step]):
+    """The steps of one run, each with its own ``span_id`` and ``parent_span_id``."""
+
+    def in_order(self) -> list[Step]:
+        """By start; what starts together: outer before inner, then by id, for exports list them in any order."""
+        return sorted(self.items, key=lambda step: (step.timestamp or _LAST, self.depth(step), step.source_id or ""))
+
+    def count_once(self, source: Source) -> None:
+        """Take away tokens and cost of a step around others that have them: it repeats their sum."""
+        for what in ("usage", "cost_usd"):
+            around = self.around(lambda step, what=what: getattr(step, what) is not None)
+            for step in self.items:
+                if id(step) in around and getattr(step, what) is not None:
+                    setattr(step, what, None)
+                    source.changed("tokens" if what == "usage" else "cost", _REPEATED)
+
+    def set_lanes(self, agent: Callable[[Step], str | None]) -> None:
+        """Put each step into the lane of the agent it is, or of the nearest one around it."""
+        lanes = self.inherited(agent)
+        for step in self.items:
+            step.agent = lanes[id(step)]
+
+    def failure(self) -> Step | None:
+        """The step that made the run fail: an outermost one, or the last one inside it.
+
+        An error inside that was retried or caught is not the end of a run.
+        """
+        for top in self.tops:
+            if top.severity in ("error", "critical"):
+                return top
+        for top in self.tops:
+            last = max(self.children(top), key=_end, default=None)
+            if last is not None and last.severity in ("error", "critical"):
+                return last
+        return None
+
+    def fill(self, run: Run, source: Source) -> None:
+        """Give a run its steps and what follows from them: times, model, tokens and cost."""
+        self.count_once(source)
+        run.steps = self.in_order()
+        starts = [step.timestamp for step in run.steps if step.timestamp is not None]
+        run.started_at = run.started_at or min(starts, default=None)
+        run.completed_at = run.completed_at or max(
+            (end for step in run.steps if (end := _end(step)) > _NEVER), default=None
+        )
+        calls = [step for step in run.steps if step.event_type == "llm_call"]
+        run.model = run.model or next((step.model for step in (*calls, *run.steps) if step.model), None)
+        run.usage = total(step.usage for step in run.steps)
+        run.cost_usd = self._cost(source)
+
+    def _cost(self, source: Source) -> float | None:
+        """The sum of the prices; null where a call that used tokens has none, in itself or in what is around it."""
+        priced = [step.cost_usd for step in self.items if step.cost_usd is not None]
+        covered = self.inherited(lambda step: "yes" if step.cost_usd is not None else None)
+        inside = self.around(lambda step: step.cost_usd is not None)
+        unpriced = [s for s in self.items if s.usage is not None and not covered[id(s)] and id(s) not in inside]
+        if unpriced:
+            source.changed("cost", _UNPRICED, len(unpriced))
+            return None
+        return fsum(priced) if priced else None
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _end(step: Step) -> datetime:
+    if step.timestamp is None:
+        return _NEVER
+    try:
+        return step.timestamp + timedelta(milliseconds=step.duration_ms or 0)
+    except (OverflowError, ValueError):
+        return step.timestamp
