@@ -33,11 +33,14 @@ def _changes(step: Step, number: int, told: set[str], *, is_first: bool) -> list
     if step.event_type not in _CONVERSATION:
         return []
     if step.event_type == "tool_result":
-        return _results(step, number)
+        return _results(
+            [step.tool, *(step.tool_calls or [])] if step.tool is not None else [{"result": step.text}], number
+        )
     if step.event_type == "llm_call":
         return _model_call(step, told, is_first=is_first)
-    if step.event_type == "tool_call" and step.tool is not None and "result" in step.tool:
-        return _answered_call(step, step.tool, number, told)
+    calls = [call for call in (step.tool, *(step.tool_calls or ())) if call is not None]
+    if step.event_type == "tool_call" and any("result" in call for call in calls):
+        return _answered_calls(step, calls, number, told)
     return [_message(step)]
 
 
@@ -52,13 +55,14 @@ def _model_call(step: Step, told: set[str], *, is_first: bool) -> list[Mapping[s
     return [_added(value) for value in (*(given if isinstance(given, list) else ()), answer)]
 
 
-def _answered_call(step: Step, tool: Mapping[str, Any], number: int, told: set[str]) -> list[Mapping[str, Any]]:
-    """A call that holds its result: the result, and the call unless the model's answer told of it."""
-    results = _results(step, number)
-    if str(tool.get("call_id")) in told:
+def _answered_calls(step: Step, calls: list[Mapping[str, Any]], number: int, told: set[str]) -> list[Mapping[str, Any]]:
+    """Calls that hold their results: the results, and what was said unless the model's answer told of it."""
+    results = _results([call for call in calls if "result" in call], number)
+    if all(str(call.get("call_id")) in told for call in calls):
         return results
-    call = {key: value for key, value in tool.items() if key not in ("result", "is_error")}
-    return [_added({"role": "assistant", "tool_calls": [call]}), *results]
+    asked = [{key: value for key, value in call.items() if key not in ("result", "is_error")} for call in calls]
+    said = {"content": step.text} if step.text else {}
+    return [_added({"role": "assistant", **said, "tool_calls": asked}), *results]
 
 
 def _added(message: Any) -> Mapping[str, Any]:
@@ -76,8 +80,7 @@ def _message(step: Step) -> Mapping[str, Any]:
     return _added(message)
 
 
-def _results(step: Step, number: int) -> list[Mapping[str, Any]]:
-    results = [step.tool, *(step.tool_calls or [])] if step.tool is not None else [{"result": step.text}]
+def _results(results: Iterable[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
     return [
         {"op": "add", "path": f"/tool_results/{_pointer(result.get('call_id'), number)}", "value": result.get("result")}
         for result in results

@@ -25,6 +25,7 @@ READERS = {
     "inspect": "inspect_log",
     "otlp": "otlp",
     "langfuse": "langfuse",
+    "atif": "atif",
 }
 SURE_ENOUGH = 0.5
 
@@ -103,7 +104,6 @@ _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
     ("a Codex rollout", lambda keys: {"payload", "type"} <= keys),
     ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
-    ("an ATIF trajectory", lambda keys: {"schema_version", "agent", "steps"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
     ("an OpenInference span dump", lambda keys: "spanContext" in keys),
     ("a Who&When annotation", lambda keys: {"mistake_agent", "mistake_step"} & keys),

@@ -8,13 +8,9 @@ were called, else from the policy's headline, else from the file's name.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import orjson
 
 from workbench.data.ingest.chat import (
     arguments,
@@ -29,6 +25,7 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
+from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
 from workbench.data.ingest.source import Head, Source
 
@@ -90,7 +87,7 @@ def _run(entry: dict[str, Any], source: Source, named: Mapping[str, str]) -> Run
     error_type, error = _failure(score, info)
     return Run(
         # The list's own key is (task_id, trial); a digest tells runs of two models from each other.
-        source_id=f"{key}/{trial}/{_digest(entry['traj'])}",
+        source_id=f"{key}/{trial}/{digest(entry['traj'])}",
         agent_type=agent_type,
         status="failed" if score == 0 else "completed",
         name=f"task {key} · trial {trial}",
@@ -104,14 +101,6 @@ def _run(entry: dict[str, Any], source: Source, named: Mapping[str, str]) -> Run
         error=error,
         steps=steps,
     )
-
-
-def _digest(traj: list[Any]) -> str:
-    try:
-        text = orjson.dumps(traj, option=orjson.OPT_SORT_KEYS, default=str)
-    except TypeError:  # lone surrogates, integers beyond 64 bits
-        text = json.dumps(traj, sort_keys=True, default=str).encode()
-    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def _domain(traj: list[dict[str, Any]], source: Source, named: Mapping[str, str]) -> str | None:

@@ -1,0 +1,70 @@
+"""Token counts as OpenAI and LiteLLM write them, taken apart into disjoint classes; prices that are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.data.ingest.chat import count, mapping
+from workbench.data.ingest.normal import Usage
+from workbench.data.ingest.source import Source
+
+_NO_CACHE = "prompt tokens stored as input_tokens: the source does not say how many were read from a cache"
+_TOO_MANY = "more tokens from the cache than in the prompt: prompt tokens stored as input_tokens as they are"
+_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+
+
+def openai_usage(usage: Any, source: Source) -> Usage | None:
+    """A usage record whose ``prompt_tokens`` include what was read from and written to a cache.
+
+    Each of the names that providers and LiteLLM use for the cache is known; ``None`` where nothing is counted.
+    """
+    record = mapping(usage)
+    prompt, answer = mapping(record.get("prompt_tokens_details")), mapping(record.get("completion_tokens_details"))
+    return disjoint(
+        prompt=count(record.get("prompt_tokens")),
+        read=_first(
+            record.get("cache_read_input_tokens"), record.get("cache_read_tokens"), prompt.get("cached_tokens")
+        ),
+        written=_first(
+            record.get("cache_creation_input_tokens"),
+            record.get("cache_write_tokens"),
+            prompt.get("cache_creation_tokens"),
+        ),
+        output=count(record.get("completion_tokens")),
+        reasoning=count(answer.get("reasoning_tokens")),
+        source=source,
+    )
+
+
+def disjoint(
+    *,
+    prompt: int | None,
+    read: int | None,
+    output: int | None,
+    source: Source,
+    written: int | None = None,
+    reasoning: int | None = None,
+) -> Usage | None:
+    """Classes that do not overlap, of a prompt count that includes the cached tokens; ``None`` where none is known."""
+    uncached = prompt
+    if prompt is not None:
+        if read is None:
+            source.changed("tokens", _NO_CACHE)
+        uncached = prompt - (read or 0) - (written or 0)
+        if uncached < 0:
+            source.changed("tokens", _TOO_MANY)
+            uncached = prompt
+    found = Usage(uncached, read, written, output, reasoning)
+    return None if found == Usage() else found
+
+
+def price(cost: float | None, usage: Usage | None, source: Source) -> float | None:
+    """A recorded cost; 0.0 for a call that used tokens is none, and is noted."""
+    if cost == 0 and usage is not None and any(usage.as_dict().values()):
+        source.changed("cost", _UNPRICED)
+        return None
+    return cost
+
+
+def _first(*values: Any) -> int | None:
+    return next((number for number in map(count, values) if number is not None), None)
