@@ -17,7 +17,6 @@ import pytest
 import workbench
 from workbench.cli import app as cli
 from workbench.cli import bring, shell
-from workbench.data.ingest import READERS
 
 VERBS = {
     "ingest", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff", "sql",
@@ -405,7 +404,7 @@ def test_no_database_is_one_line():
 
 
 def test_demo_knows_the_users_own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where Claude Code or Codex left sessions, the demo says how to read them, or truly that it cannot yet."""
+    """Where Claude Code or Codex left sessions, the demo says how to read them."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert bring.own_history() == []
@@ -413,8 +412,7 @@ def test_demo_knows_the_users_own_history(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / ".codex/sessions").mkdir(parents=True)
     claude, codex = bring.own_history("workbench --home h")
     assert claude.endswith("workbench --home h ingest ~/.claude/projects")
-    assert "does not read them yet" in codex
-    assert "codex" not in READERS
+    assert codex.endswith("workbench --home h ingest ~/.codex/sessions")
 
 
 # -- words -------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def own_history(command: str = "workbench") -> list[str]:
     if claude.expanduser().is_dir():
         lines.append(f"Claude Code {command} ingest {claude}")
     if codex.expanduser().is_dir():
-        lines.append(f"Codex       sessions are in {codex}; this release does not read them yet, a later one will")
+        lines.append(f"Codex       {command} ingest {codex}")
     return lines
 
 

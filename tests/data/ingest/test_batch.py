@@ -306,7 +306,7 @@ def test_a_folder_is_walked(store: Store, tmp_path: Path) -> None:
     put(tmp_path, "b/.s.jsonl.swp", session().bytes())
     put(tmp_path, "notes.md", b"# Notes\n")
     put(tmp_path, "b/empty.md", b"")
-    put(tmp_path, "b/codex.jsonl", b'{"timestamp": "x", "type": "session_meta", "payload": {}}\n')
+    put(tmp_path, "b/storage.json", b'{"task-store": "{}", "environments": "{}"}')
     (tmp_path / "b" / "up").symlink_to(tmp_path)
     (tmp_path / "b" / "again.jsonl").symlink_to(tmp_path / "b" / "s.jsonl")
     (tmp_path / "b" / "dangling").symlink_to(tmp_path / "nowhere")
@@ -320,7 +320,7 @@ def test_a_folder_is_walked(store: Store, tmp_path: Path) -> None:
     assert {Path(skipped.path).name: skipped.reason for skipped in report.skipped} == {
         "notes.md": "not agent history in any format this version reads",
         "empty.md": "empty: 0 bytes",
-        "codex.jsonl": "looks like a Codex rollout, which this version cannot read",
+        "storage.json": "looks like a browser's localStorage, which this version cannot read",
     }
     assert report.ok
 

@@ -41,7 +41,7 @@ OTHER = {
     "empty.py": b"",
     "tsconfig.json": b'{\n  // a comment\n  "strict": true\n}',
     "package.json": b'{"name": "shop"}',
-    "codex.jsonl": b'{"type": "session_meta", "payload": {}}\n',
+    "storage.json": b'{"task-store": "{}"}',
 }
 
 

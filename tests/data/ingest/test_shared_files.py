@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workbench.data.ingest import ingest
+from workbench.data.ingest import READERS, ingest
 from workbench.data.store.engine import Store
 
 TAU = "tau-bench/gpt-4o-airline.tasks00-24.json.gz"
@@ -166,10 +166,10 @@ def test_the_whole_folder(store: Store, shared_data: Path) -> None:
     report = ingest(store, shared_data, progress=False)
     again = ingest(store, shared_data, progress=False)
 
-    assert {file.format for file in report.files} == {"tau-bench", "tau2", "claude-code", "inspect", "otlp", "langfuse"}
+    assert {file.format for file in report.files} == set(READERS)
     assert {name for name in FILES if name not in {file.path.partition("data/")[2] for file in report.files}} == set()
     assert [file.error for file in report.files if file.error] == []
-    assert any("Codex" in skipped.reason for skipped in report.skipped)
+    assert any("localStorage" in skipped.reason for skipped in report.skipped)
     assert again.totals == report.totals
     assert again.new == again.new.__class__()
     assert {file.outcome for file in again.files} <= {"already there", "nothing found"}

@@ -43,8 +43,13 @@ def text_or_none(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """A JSON number as float; anything else is ``None``."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """A JSON number as float; anything else is ``None``, an integer longer than any float too."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def count(value: Any) -> int | None:

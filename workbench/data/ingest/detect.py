@@ -24,6 +24,7 @@ READERS = {
     "claude-code": "claude_code",
     "inspect": "inspect_log",
     "otlp": "otlp",
+    "codex": "codex",
     "langfuse": "langfuse",
     "atif": "atif",
 }
@@ -101,7 +102,6 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
 _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
-    ("a Codex rollout", lambda keys: {"payload", "type"} <= keys),
     ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),

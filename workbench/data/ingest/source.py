@@ -268,7 +268,7 @@ class Source:
             if type(parsed.value) is dict:
                 yield Record(line.number, parsed.value, line.data, parsed.changed)
             else:
-                yield BadLine(line.number, f"expected a JSON object, found {_kind(parsed.value)}")
+                yield BadLine(line.number, f"expected a JSON object, found {kind_of(parsed.value)}")
 
     def document(self) -> Parsed:
         """The whole file parsed as one JSON document.
@@ -358,8 +358,9 @@ class _BoundedFile(io.FileIO):
         return bytes(buffer[: self.readinto(buffer)])
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
     if value is None:
         return "null"
-    names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), type(value).__name__)
