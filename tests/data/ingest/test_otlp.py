@@ -245,3 +245,10 @@ def test_foreign_json_is_not_taken_for_otlp() -> None:
     assert otlp.detect(Source.from_bytes(b'[{"role": "user"}]', "a.json").head) == 0
     assert otlp.detect(Source.from_bytes(b"", "a.pb").head) == 0
     assert otlp.detect(Source.from_bytes(json.dumps(metric_request(1)).encode(), "a.json").head) >= 0.9
+
+
+def test_a_time_of_any_length_is_survived() -> None:
+    """A span whose end has hundreds of digits has no duration; the rest of it is read."""
+    run = run_of(span(endTimeUnixNano="9" * 400))
+
+    assert [step.duration_ms for step in run.steps] == [None]

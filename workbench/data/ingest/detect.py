@@ -26,6 +26,7 @@ READERS = {
     "otlp": "otlp",
     "codex": "codex",
     "langfuse": "langfuse",
+    "openinference": "openinference",
     "atif": "atif",
 }
 SURE_ENOUGH = 0.5
@@ -105,7 +106,6 @@ _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
     ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
-    ("an OpenInference span dump", lambda keys: "spanContext" in keys),
     ("a Who&When annotation", lambda keys: {"mistake_agent", "mistake_step"} & keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
     ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),

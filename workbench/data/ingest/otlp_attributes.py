@@ -1,18 +1,20 @@
-"""GenAI attribute names of OpenTelemetry: three generations, one reading.
+"""GenAI attribute names of OpenTelemetry: three generations and two families beside them, one reading.
 
 The names moved three times: the first drafts (``llm.*``, ``gen_ai.usage.prompt_tokens``, ``gen_ai.prompt``), semantic
 conventions 1.27 to 1.36 (``gen_ai.system``, ``gen_ai.usage.input_tokens``, messages as span events) and 1.37 and later
-(``gen_ai.provider.name``, ``gen_ai.input.messages``). :data:`ALIASES` names each value as the newest generation does
-and lists its older spellings, newest first. Reading an attribute never renames it: what is stored keeps the source's
-names.
+(``gen_ai.provider.name``, ``gen_ai.input.messages``). OpenInference (``llm.token_count.prompt``, ``input.value``) and
+the Vercel AI SDK (``ai.usage.inputTokens``) have names of their own. :data:`ALIASES` names each value as the newest
+generation does and lists its other spellings, newest first. Reading an attribute never renames it: what is stored keeps
+the source's names.
 
-Source: the registry and deprecation notes of github.com/open-telemetry/semantic-conventions and its GenAI successor.
+Source: the registry and deprecation notes of github.com/open-telemetry/semantic-conventions and its GenAI successor;
+OpenInference's semantic conventions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -20,40 +22,86 @@ import orjson
 from workbench.data.ingest.normal import Usage
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "gen_ai.operation.name": ("llm.request.type",),
-    "gen_ai.provider.name": ("gen_ai.system", "llm.vendor"),
-    "gen_ai.request.model": ("llm.request.model",),
-    "gen_ai.response.model": ("llm.response.model",),
-    "gen_ai.response.finish_reasons": ("gen_ai.response.finish_reason", "llm.response.finish_reason"),
+    "gen_ai.operation.name": ("llm.request.type", "openinference.span.kind", "ai.operationId"),
+    "gen_ai.provider.name": ("gen_ai.system", "llm.vendor", "llm.provider", "llm.system", "ai.model.provider"),
+    "gen_ai.request.model": (
+        "llm.request.model",
+        "llm.model_name",
+        "llm.request.model_name",
+        "embedding.model_name",
+        "reranker.model_name",
+        "ai.model.id",
+    ),
+    "gen_ai.response.model": ("llm.response.model", "llm.response.model_name", "ai.response.model"),
+    "gen_ai.response.finish_reasons": (
+        "gen_ai.response.finish_reason",
+        "llm.response.finish_reason",
+        "llm.finish_reason",
+        "ai.response.finishReason",
+    ),
     "gen_ai.conversation.id": ("gen_ai.thread.id", "gen_ai.session.id", "session.id"),
-    "gen_ai.agent.name": ("gen_ai.agent", "agent.name"),
-    "gen_ai.usage.input_tokens": ("gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
-    "gen_ai.usage.output_tokens": ("gen_ai.usage.completion_tokens", "llm.usage.completion_tokens"),
+    "gen_ai.agent.name": ("gen_ai.agent", "agent.name", "ai.telemetry.functionId"),
+    "gen_ai.usage.input_tokens": (
+        "gen_ai.usage.prompt_tokens",
+        "llm.usage.prompt_tokens",
+        "llm.token_count.prompt",
+        "ai.usage.inputTokens",
+        "ai.usage.promptTokens",
+        "ai.usage.tokens",
+    ),
+    "gen_ai.usage.output_tokens": (
+        "gen_ai.usage.completion_tokens",
+        "llm.usage.completion_tokens",
+        "llm.token_count.completion",
+        "ai.usage.outputTokens",
+        "ai.usage.completionTokens",
+    ),
     "gen_ai.usage.cache_read.input_tokens": (
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.input_tokens.cached",
         "llm.usage.cache_read_input_tokens",
+        "llm.token_count.prompt_details.cache_read",
+        "llm.token_count.prompt_details.cache_input",
+        "ai.usage.cachedInputTokens",
     ),
     "gen_ai.usage.cache_creation.input_tokens": (
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.cache_write.input_tokens",
         "gen_ai.usage.input_tokens.cache_write",
         "llm.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write",
     ),
     "gen_ai.usage.reasoning.output_tokens": (
         "gen_ai.usage.reasoning_tokens",
         "gen_ai.usage.output_tokens.reasoning",
         "llm.usage.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
+        "ai.usage.reasoningTokens",
     ),
     # No generation has a price; these are what instrumentations write instead.
-    "gen_ai.usage.cost": ("gen_ai.usage.cost_usd", "gen_ai.usage.total_cost", "operation.cost"),
+    "gen_ai.usage.cost": ("gen_ai.usage.cost_usd", "gen_ai.usage.total_cost", "operation.cost", "llm.cost.total"),
     "gen_ai.system_instructions": (),
     "gen_ai.input.messages": ("gen_ai.prompt", "gen_ai.request.messages", "llm.prompts"),
     "gen_ai.output.messages": ("gen_ai.completion", "gen_ai.response.messages", "llm.completions"),
-    "gen_ai.tool.name": ("tool.name",),
+    "gen_ai.tool.name": ("tool.name", "ai.toolCall.name"),
     "gen_ai.tool.call.id": ("gen_ai.tool.call_id", "tool.call.id", "tool.id", "tool_call.id", "ai.toolCall.id"),
-    "gen_ai.tool.call.arguments": ("gen_ai.tool.arguments", "gen_ai.tool.input", "tool.parameters"),
-    "gen_ai.tool.call.result": ("gen_ai.tool.result", "gen_ai.tool.output", "gen_ai.tool.message"),
+    # `tool.parameters` is what the tool was called with, or how it may be called; `input.value` is always the former.
+    "gen_ai.tool.call.arguments": (
+        "gen_ai.tool.arguments",
+        "gen_ai.tool.input",
+        "ai.toolCall.args",
+        "ai.toolCall.input",
+        "input.value",
+        "tool.parameters",
+    ),
+    "gen_ai.tool.call.result": (
+        "gen_ai.tool.result",
+        "gen_ai.tool.output",
+        "gen_ai.tool.message",
+        "ai.toolCall.result",
+        "ai.toolCall.output",
+        "output.value",
+    ),
     "error.type": (),
 }
 
@@ -67,6 +115,19 @@ EVENT_TYPES = {
     "embedding": "llm_call",
     "rerank": "llm_call",
     "execute_tool": "tool_call",
+    # OpenInference's kinds
+    "LLM": "llm_call",
+    "EMBEDDING": "llm_call",
+    "RERANKER": "llm_call",
+    "TOOL": "tool_call",
+    # The AI SDK's operations; those around them (`ai.generateText`) may hold several calls.
+    "ai.generateText.doGenerate": "llm_call",
+    "ai.streamText.doStream": "llm_call",
+    "ai.generateObject.doGenerate": "llm_call",
+    "ai.streamObject.doStream": "llm_call",
+    "ai.embed.doEmbed": "llm_call",
+    "ai.embedMany.doEmbed": "llm_call",
+    "ai.toolCall": "tool_call",
 }
 
 
@@ -135,50 +196,6 @@ def cost_of(attributes: Mapping[str, Any]) -> float | None:
     return cost if cost is not None and 0 <= cost < float("inf") else None
 
 
-def input_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
-    """The conversation the model was given, as a list of messages, from any of the three generations."""
-    events = list(events)
-    return (
-        _message_list(value_of(attributes, "gen_ai.input.messages"), "user")
-        or _indexed(attributes, "gen_ai.prompt.")
-        or _event_messages(events, _INPUT_EVENTS)
-    )
-
-
-def output_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
-    """What the model answered, as a list of messages, from any of the three generations."""
-    events = list(events)
-    return (
-        _message_list(value_of(attributes, "gen_ai.output.messages"), "assistant")
-        or _indexed(attributes, "gen_ai.completion.")
-        or _event_messages(events, _OUTPUT_EVENTS)
-    )
-
-
-def answer_of(messages: Iterable[Any]) -> tuple[str | None, list[dict[str, Any]]]:
-    """Text and tool calls ``{name, call_id, arguments}`` of a list of messages, whatever their shape."""
-    texts: list[str] = []
-    calls: list[dict[str, Any]] = []
-    for message in messages:
-        if not isinstance(message, Mapping):
-            texts.append(str(message))
-            continue
-        _collect(message.get("parts", message.get("content")), texts, calls)
-        calls.extend(_call(call) for call in message.get("tool_calls") or () if isinstance(call, Mapping))
-    return "\n".join(texts) or None, calls
-
-
-# Span events of conventions 1.27 to 1.36 and, before those, the content events of the first drafts.
-_INPUT_EVENTS = {
-    "gen_ai.system.message": "system",
-    "gen_ai.user.message": "user",
-    "gen_ai.assistant.message": "assistant",
-    "gen_ai.tool.message": "tool",
-    "gen_ai.content.prompt": "user",
-}
-_OUTPUT_EVENTS = {"gen_ai.choice": "assistant", "gen_ai.content.completion": "assistant"}
-
-
 def _count(attributes: Mapping[str, Any], name: str) -> int | None:
     value = value_of(attributes, name)
     if isinstance(value, bool) or value is None:
@@ -188,73 +205,3 @@ def _count(attributes: Mapping[str, Any], name: str) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return count if count >= 0 else None
-
-
-def _message_list(value: Any, role: str) -> list[Any] | None:
-    value = parsed(value)
-    if isinstance(value, list):
-        return value or None
-    if isinstance(value, Mapping):
-        return [value]
-    return [{"role": role, "content": value}] if isinstance(value, str) and value else None
-
-
-def _indexed(attributes: Mapping[str, Any], prefix: str) -> list[Any] | None:
-    """``gen_ai.prompt.0.role`` and its like: a list flattened into attribute names."""
-    root: dict[str, Any] = {}
-    for name, value in attributes.items():
-        if name.startswith(prefix):
-            node, *path = name[len(prefix) :].split(".")
-            at = root.setdefault(node, {})
-            for part in path[:-1]:
-                at = at.setdefault(part, {}) if isinstance(at, dict) else {}
-            if path and isinstance(at, dict):
-                at[path[-1]] = value
-    return _as_lists(root) if root and all(key.isdigit() for key in root) else None
-
-
-def _as_lists(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    if node and all(key.isdigit() for key in node):
-        return [_as_lists(node[key]) for key in sorted(node, key=int)]
-    return {key: _as_lists(value) for key, value in node.items()}
-
-
-def _event_messages(events: list[Mapping[str, Any]], roles: Mapping[str, str]) -> list[Any] | None:
-    messages = []
-    for event in events:
-        role = roles.get(str(event.get("name")))
-        if role is not None:
-            fields = {name.removeprefix("gen_ai."): parsed(v) for name, v in (event.get("attributes") or {}).items()}
-            inner = fields.get("message")
-            content = fields.get("content", fields.get("prompt", fields.get("completion")))
-            messages.append({"role": role, "content": content, **fields, **(inner if isinstance(inner, dict) else {})})
-    return messages or None
-
-
-def _collect(content: Any, texts: list[str], calls: list[dict[str, Any]]) -> None:
-    """Sort the parts of a message into text and tool calls."""
-    if isinstance(content, str):
-        texts.append(content)
-    elif isinstance(content, list):
-        for part in content:
-            if isinstance(part, str):
-                texts.append(part)
-            elif isinstance(part, Mapping) and part.get("type") in ("tool_call", "tool_use", "function"):
-                calls.append(_call(part))
-            elif isinstance(part, Mapping) and part.get("type") in (None, "text", "output_text"):
-                text = part.get("content", part.get("text"))
-                if isinstance(text, str):
-                    texts.append(text)
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    inner = function if isinstance(function, Mapping) else call
-    arguments = inner.get("arguments", inner.get("input"))
-    return {
-        "name": inner.get("name") or (function if isinstance(function, str) else None),
-        "call_id": call.get("id"),
-        "arguments": parsed(arguments),
-    }

@@ -32,6 +32,7 @@ class Span:
     dropped: dict[str, int] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)  # what a dump that is no OTLP says beyond that
     line: int | None = None
 
 

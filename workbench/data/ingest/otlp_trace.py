@@ -15,16 +15,8 @@ from typing import Any
 import orjson
 
 from workbench.data.ingest.normal import Run, Step, Usage
-from workbench.data.ingest.otlp_attributes import (
-    EVENT_TYPES,
-    answer_of,
-    input_messages,
-    output_messages,
-    parsed,
-    text_of,
-    usage_of,
-    value_of,
-)
+from workbench.data.ingest.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of, value_of
+from workbench.data.ingest.otlp_messages import answer_of, input_messages, output_messages
 from workbench.data.ingest.otlp_records import LogRecord, Span
 from workbench.data.ingest.otlp_tree import SpanTree
 
@@ -34,7 +26,7 @@ LOG = "log"  # category of what was a log record; no operation has that name
 _DEEPEST = 1_000_000  # logs stand behind the spans that begin at the same moment
 
 
-def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord]) -> Run:
+def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord] = (), *, format: str = "otlp") -> Run:
     """Build the run of a trace from its distinct spans and logs, given in any order.
 
     Steps are in the order of their start, parents before children that start with them.
@@ -43,10 +35,10 @@ def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord]) -> R
     steps = [(_place(span.start_ns), tree.depth(span), _step(span, tree)) for span in tree.items]
     steps += [(_place(record.time_ns), _DEEPEST, _log_step(record, tree)) for record in logs]
     steps.sort(key=lambda item: (item[0], item[1], item[2].source_id))
-    return _run(trace_id, tree, [step for *_, step in steps])
+    return _run(trace_id, tree, [step for *_, step in steps], format)
 
 
-def rejoined(trace_id: str, steps: list[Step]) -> Run:
+def rejoined(trace_id: str, steps: list[Step], *, format: str = "otlp") -> Run:
     """Build the run of a trace whose spans came in several files, from all steps that were stored of it.
 
     Lanes and tokens of the steps are set anew: only now it is known which agent is around a span, and which span
@@ -60,7 +52,7 @@ def rejoined(trace_id: str, steps: list[Step]) -> Run:
         around = tree.by_id.get(step.parent_span_id or "")
         if step.category == LOG and around is not None:
             step.agent = tree.agent(around)
-    return _run(trace_id, tree, steps)
+    return _run(trace_id, tree, steps, format)
 
 
 def _span_of(step: Step) -> Span:
@@ -193,6 +185,7 @@ def _extra(span: Span, given: list[Any] | None, answered: list[Any] | None) -> d
         "end_time_unix_nano": span.end_ns,
         "resource": span.resource,
         "scope": span.scope,
+        "record": span.rest,
     }
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}
 
@@ -232,18 +225,18 @@ def _severity(number: int) -> Any:
     return ("debug", "debug", "info", "warning", "error", "critical")[min((number - 1) // 4, 5)]
 
 
-def _run(trace_id: str, tree: SpanTree, steps: list[Step]) -> Run:
+def _run(trace_id: str, tree: SpanTree, steps: list[Step], format: str) -> Run:
     tops = sorted(tree.tops, key=lambda span: _place(span.start_ns))
     top = tops[0] if tops else None
     failed = _failure(tree, tops)
     error = _error(failed) or {} if failed is not None else {}
     calls = [step for step in steps if step.event_type == "llm_call"]
     usage, cost = _totals(steps)
-    asked, answered = _first_and_last(calls)
+    asked, answered = _first_and_last(calls) if calls else _given_and_answered(top)
     agents = [step.agent for step in steps if step.agent]
     run = Run(
         source_id=trace_id,
-        agent_type=(tree.agent(top) if top is not None else None) or (agents[0] if agents else "otlp"),
+        agent_type=(tree.agent(top) if top is not None else None) or (agents[0] if agents else format),
         status="failed" if failed is not None else "completed",
         name=top.name if top is not None and top.name else None,
         model=next((step.model for step in calls if step.model), None)
@@ -297,6 +290,15 @@ def _first_and_last(calls: list[Step]) -> tuple[Any, Any]:
     return asked, answered
 
 
+def _given_and_answered(top: Span | None) -> tuple[Any, Any]:
+    """What the outermost span was given and what it answered, in a run without model calls."""
+    if top is None:
+        return None, None
+    answered = output_messages(top.attributes, top.events)
+    given = input_messages(top.attributes, top.events) or parsed(top.attributes.get("input.value"))
+    return given, answer_of(answered)[0] if answered else parsed(top.attributes.get("output.value"))
+
+
 def _metadata(tree: SpanTree, top: Span | None) -> dict[str, Any]:
     conversation = next((c for s in tree.items if (c := text_of(s.attributes, "gen_ai.conversation.id"))), None)
     provider = next((p for s in tree.items if (p := text_of(s.attributes, "gen_ai.provider.name"))), None)
@@ -333,4 +335,7 @@ def _time(ns: int | None) -> datetime | None:
 def _duration_ms(span: Span) -> float | None:
     if span.start_ns is None or span.end_ns is None or span.end_ns < span.start_ns:
         return None
-    return (span.end_ns - span.start_ns) / 1e6
+    try:
+        return (span.end_ns - span.start_ns) / 1e6
+    except OverflowError:
+        return None
