@@ -28,6 +28,7 @@ READERS = {
     "langfuse": "langfuse",
     "openinference": "openinference",
     "atif": "atif",
+    "who-and-when": "who_and_when",
 }
 SURE_ENOUGH = 0.5
 
@@ -106,7 +107,6 @@ _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
     ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
-    ("a Who&When annotation", lambda keys: {"mistake_agent", "mistake_step"} & keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
     ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),
 )
