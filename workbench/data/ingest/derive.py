@@ -30,8 +30,8 @@ def derived_states(steps: Iterable[Step]) -> Iterator[State]:
 
 
 def _changes(step: Step, number: int, told: set[str], *, is_first: bool) -> list[Mapping[str, Any]]:
-    if step.event_type not in _CONVERSATION:
-        return []
+    if step.event_type not in _CONVERSATION or (step.extra or {}).get("is_off_branch"):
+        return []  # what was said on an abandoned branch is not what the agent saw
     if step.event_type == "tool_result":
         return _results(
             [step.tool, *(step.tool_calls or [])] if step.tool is not None else [{"result": step.text}], number

@@ -25,6 +25,7 @@ READERS = {
     "inspect": "inspect_log",
     "otlp": "otlp",
     "codex": "codex",
+    "pi": "pi",
     "langfuse": "langfuse",
     "openinference": "openinference",
     "atif": "atif",
@@ -104,7 +105,6 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
 _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
-    ("a pi session", lambda keys: {"modelId", "provider", "thinkingLevel"} <= keys),
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
