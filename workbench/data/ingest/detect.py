@@ -30,6 +30,7 @@ READERS = {
     "openinference": "openinference",
     "atif": "atif",
     "who-and-when": "who_and_when",
+    "swe-agent": "swe_agent",
 }
 SURE_ENOUGH = 0.5
 
@@ -106,7 +107,6 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
 _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
     ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
-    ("a SWE-agent trajectory", lambda keys: "trajectory" in keys or {"environment", "history.agent"} <= keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
     ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),
 )

@@ -14,14 +14,16 @@ _UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no pri
 
 
 def openai_usage(usage: Any, source: Source) -> Usage | None:
-    """A usage record whose ``prompt_tokens`` include what was read from and written to a cache.
+    """A usage record whose prompt tokens include what was read from and written to a cache.
 
-    Each of the names that providers and LiteLLM use for the cache is known; ``None`` where nothing is counted.
+    The names of OpenAI's chat and of its responses are known, and those that LiteLLM gives the cache of other
+    providers; ``None`` where nothing is counted.
     """
     record = mapping(usage)
-    prompt, answer = mapping(record.get("prompt_tokens_details")), mapping(record.get("completion_tokens_details"))
+    prompt = mapping(record.get("prompt_tokens_details")) or mapping(record.get("input_tokens_details"))
+    answer = mapping(record.get("completion_tokens_details")) or mapping(record.get("output_tokens_details"))
     return disjoint(
-        prompt=count(record.get("prompt_tokens")),
+        prompt=_first(record.get("prompt_tokens"), record.get("input_tokens")),
         read=_first(
             record.get("cache_read_input_tokens"), record.get("cache_read_tokens"), prompt.get("cached_tokens")
         ),
@@ -30,7 +32,7 @@ def openai_usage(usage: Any, source: Source) -> Usage | None:
             record.get("cache_write_tokens"),
             prompt.get("cache_creation_tokens"),
         ),
-        output=count(record.get("completion_tokens")),
+        output=_first(record.get("completion_tokens"), record.get("output_tokens")),
         reasoning=count(answer.get("reasoning_tokens")),
         source=source,
     )
