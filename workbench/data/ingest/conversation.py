@@ -24,8 +24,9 @@ _CLASSES = {
     "FunctionMessage": "tool",
     "ChatMessage": "user",
 }
-_CALLS = {"tool_use", "tool_call", "tool-call", "function_call", "function"}
-_RESULTS = {"tool_result", "tool-result", "function_call_output"}
+# Tuples: a value that is looked for in them may be of any type.
+_CALLS = ("tool_use", "tool_call", "tool-call", "function_call", "function")
+_RESULTS = ("tool_result", "tool-result", "function_call_output")
 _DEEPEST = 8  # wrappers around a message; nobody writes more
 
 

@@ -26,8 +26,11 @@ READERS = {
     "otlp": "otlp",
     "codex": "codex",
     "pi": "pi",
+    "gemini-cli": "gemini_cli",
     "langfuse": "langfuse",
     "openinference": "openinference",
+    "mlflow": "mlflow",
+    "langsmith": "langsmith",
     "atif": "atif",
     "who-and-when": "who_and_when",
     "swe-agent": "swe_agent",
@@ -106,7 +109,6 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
 _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
-    ("a Gemini CLI session", lambda keys: {"projectHash", "messages"} <= keys),
     ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
     ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),
 )

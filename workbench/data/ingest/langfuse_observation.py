@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
-from workbench.data.ingest.conversation import answer, conversation, decoded
+from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.identity import digest
+from workbench.data.ingest.nested import add_call, add_tool
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.otlp_attributes import text_of
 from workbench.data.ingest.source import Source
@@ -60,15 +61,16 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
         said = text_or_none(field(observation, "statusMessage"))
         step.error = known(type=text_of(attributes, "error.type") or "ERROR", message=said)
     if step.event_type == "tool_call":
-        _add_tool(step, attributes, given, observation.get("output"))
+        step.name = text_of(attributes, "gen_ai.tool.name") or step.name
+        raw = observation.get("output")
+        result = answered if isinstance(raw, str) and raw[:1] in ("{", "[") else raw
+        add_tool(step, text_of(attributes, "gen_ai.tool.call.id"), given, result)
     elif step.event_type == "llm_call":
-        _add_call(step, given, answered, observation.get("output"), extra)
-        step.usage = _usage(observation, source)
-        step.cost_usd = _cost(observation, step.usage, source)
+        add_call(step, given, answered, observation.get("output"), extra)
     else:
-        step.usage = _usage(observation, source)
-        step.cost_usd = _cost(observation, step.usage, source)
         extra |= known(input=given, output=answered)
+    step.usage = _usage(observation, source)
+    step.cost_usd = _cost(observation, step.usage, source)
     step.extra = extra or None
     return step
 
@@ -97,31 +99,6 @@ def snake(name: str) -> str:
 
 def _time(value: Any) -> Any:
     return value.replace(" ", "T", 1) if isinstance(value, str) else value
-
-
-def _add_tool(step: Step, attributes: Mapping[str, Any], given: Any, answered: Any) -> None:
-    step.name = text_of(attributes, "gen_ai.tool.name") or step.name
-    call_id = text_of(attributes, "gen_ai.tool.call.id")
-    is_error = True if step.severity == "error" else None
-    result = decoded(answered) if isinstance(answered, str) and answered[:1] in ("{", "[") else answered
-    step.role = "tool"
-    step.tool = known(name=step.name, call_id=call_id, arguments=given, result=result, is_error=is_error)
-
-
-def _add_call(step: Step, given: Any, answered: Any, raw: Any, extra: dict[str, Any]) -> None:
-    """A model call: what it was given as messages, what it answered as text and tool calls, both also as they were."""
-    asked = conversation(given, "user")
-    said = conversation(answered, "assistant")
-    step.role = "assistant"
-    step.text, calls = answer(said)
-    step.tool_calls = calls or None
-    if said is None:
-        step.text = text_or_none(answered if isinstance(answered, str) else raw)
-    extra |= known(
-        input_messages=asked,
-        input=given if given != asked else None,
-        output=answered if answered != step.text and raw != step.text else None,
-    )
 
 
 def _usage(observation: Mapping[str, Any], source: Source) -> Usage | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import fsum
+from typing import Any
 
+from workbench.data.ingest.chat import known, text_or_none
+from workbench.data.ingest.conversation import answer, conversation
 from workbench.data.ingest.normal import Run, Step, total
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.tree import Tree
@@ -16,11 +19,26 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class Steps(Tree[Step]):
-    """The steps of one run, each with its own ``span_id`` and ``parent_span_id``."""
+    """The steps of one run, each with its own ``span_id`` and ``parent_span_id``.
+
+    Parameters
+    ----------
+    steps
+        In any order, for exports list them in any.
+    order
+        A text for each by which the source sorts those that start together; their ids where it has none.
+    """
+
+    def __init__(self, steps: list[Step], order: list[str] | None = None) -> None:
+        super().__init__(steps)
+        self._order = {id(step): text for step, text in zip(steps, order or [""] * len(steps), strict=True)}
 
     def in_order(self) -> list[Step]:
-        """By start; what starts together: outer before inner, then by id, for exports list them in any order."""
-        return sorted(self.items, key=lambda step: (step.timestamp or _LAST, self.depth(step), step.source_id or ""))
+        """By start; what starts together: outer before inner, then as the source sorts them, then by id."""
+        return sorted(self.items, key=self._place)
+
+    def _place(self, step: Step) -> tuple[Any, ...]:
+        return step.timestamp or _LAST, self.depth(step), self._order[id(step)], step.source_id or ""
 
     def count_once(self, source: Source) -> None:
         """Take away tokens and cost of a step around others that have them: it repeats their sum."""
@@ -75,6 +93,33 @@ class Steps(Tree[Step]):
             source.changed("cost", _UNPRICED, len(unpriced))
             return None
         return fsum(priced) if priced else None
+
+
+def add_call(step: Step, given: Any, answered: Any, raw: Any, extra: dict[str, Any]) -> None:
+    """Make a step a model call: what it was given as messages, its answer as text and tool calls.
+
+    Both also stay in ``extra`` as they were, where messages and text do not say it all. ``raw`` is the answer before it
+    was decoded.
+    """
+    asked = conversation(given, "user")
+    said = conversation(answered, "assistant")
+    step.role = "assistant"
+    step.text, calls = answer(said)
+    step.tool_calls = calls or None
+    if said is None:
+        step.text = text_or_none(answered if isinstance(answered, str) else raw)
+    extra |= known(
+        input_messages=asked,
+        input=given if given != asked else None,
+        output=answered if answered != step.text and raw != step.text else None,
+    )
+
+
+def add_tool(step: Step, call_id: Any, given: Any, result: Any) -> None:
+    """Make a step a call of the tool it is named after."""
+    is_error = True if step.severity == "error" else None
+    step.role = "tool"
+    step.tool = known(name=step.name, call_id=call_id, arguments=given, result=result, is_error=is_error)
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,149 @@
+"""LangSmith runs: rows as the API, the SDK and the exports write them, one a line or a list; children may be nested.
+
+What LangSmith calls a run is a span: rows of one ``trace_id`` are one run here, one row one step.
+The rows of chains repeat the tokens and cost of the model calls inside them; those count once, at the innermost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workbench.data.ingest.chat import known, mapping, text_or_none, title
+from workbench.data.ingest.langsmith_row import is_row, step_of
+from workbench.data.ingest.nested import Steps
+from workbench.data.ingest.normal import BadLine, Run, TaskRef
+from workbench.data.ingest.source import Head, Source, kind_of
+
+FORMAT = "langsmith"
+TITLE = "LangSmith runs (.jsonl, .json)"
+
+_SCORES = "kept in metadata.feedback_stats: a key alone says whether high is good, so none is the run's score"
+_CANCELLED = re.compile(r"(?:\w+\.)*(?:CancelledError|KeyboardInterrupt)\b")
+_PAGES = ("runs", "data")
+
+
+def detect(head: Head) -> float:
+    """How surely the file is one of these."""
+    if head.data.lstrip()[:1] not in (b"{", b"["):
+        return 0.0
+    keys = {key.removeprefix("runs.").removeprefix("data.") for key in head.keys}
+    if "run_type" in keys and keys & {"dotted_order", "trace_id", "parent_run_id", "child_runs"}:
+        return 0.95
+    return 0.0
+
+
+def read(source: Source) -> Iterator[Run | BadLine]:
+    """One run per trace, in the order in which traces first appear; what is no row is reported."""
+    source.is_strict = True
+    traces: dict[str, list[dict[str, Any]]] = {}
+    for line, record in _records(source):
+        if isinstance(record, BadLine):
+            yield record
+            continue
+        for row in _flat(record):
+            if isinstance(row, dict) and is_row(row):
+                traces.setdefault(_trace_id(row), []).append(row)
+            else:
+                yield BadLine(line, f"expected a run with id and run_type, found {kind_of(row)}")
+    for trace_id, rows in traces.items():
+        yield _run(trace_id, rows, source)
+
+
+def _records(source: Source) -> Iterator[tuple[int | None, Any]]:
+    head = source.head
+    is_cut_line = b"\n" not in head.data and not head.is_whole
+    if head.data.lstrip()[:1] == b"{" and (is_cut_line or any(isinstance(record, dict) for record in head.records)):
+        for record in source.records():
+            if isinstance(record, BadLine):
+                yield record.line, record
+                continue
+            for change in record.changed:
+                source.changed("JSON", f"{change}: read as far as it can be")
+            yield from ((record.line, item) for item in _page(record.value))
+    else:
+        yield from ((None, item) for item in _page(source.document().value))
+
+
+def _page(value: Any) -> list[Any]:
+    if isinstance(value, dict) and not is_row(value):
+        return next((value[name] for name in _PAGES if isinstance(value.get(name), list)), [value])
+    return value if isinstance(value, list) else [value]
+
+
+def _flat(record: Any) -> Iterator[Any]:
+    """A row and the rows nested in it, which take over its trace and name it as their parent."""
+    pending = [record]
+    while pending:
+        row = pending.pop()
+        inside = row.get("child_runs") if isinstance(row, dict) else None
+        if isinstance(inside, list) and isinstance(row, dict):
+            about = known(trace_id=_trace_id(row), parent_run_id=row.get("id"))
+            pending += [{**about, **child} if isinstance(child, dict) else child for child in reversed(inside)]
+            row = {key: value for key, value in row.items() if key != "child_runs"}
+        yield row
+
+
+def _trace_id(row: Mapping[str, Any]) -> str:
+    """The trace of a row; a row that names none, nor a parent, is one of its own."""
+    found = row.get("trace_id") or str(row.get("dotted_order") or "").partition(".")[0][-36:] or row.get("id")
+    return str(found)
+
+
+def _run(trace_id: str, rows: list[dict[str, Any]], source: Source) -> Run:
+    steps = [step_of(row, source) for row in rows]
+    tree = Steps(steps, order=[str(row.get("dotted_order") or "") for row in rows])
+    top = tree.tops[0]
+    root = next(row for row, step in zip(rows, steps, strict=True) if step is top)
+    extra = top.extra or {}
+    run = Run(trace_id, agent_type=top.name or FORMAT, name=top.name, trace_id=trace_id)
+    tree.fill(run, source)
+    run.input = _first(root.get("inputs"))
+    run.output = _first(root.get("outputs"))
+    _judge(run, root, tree)
+    example = text_or_none(root.get("reference_example_id"))
+    if example is not None:
+        asked = _said(root.get("inputs"))
+        run.task = TaskRef(example, f"LangSmith example {example}" + (f": {title(asked)}" if asked else ""))
+    run.metadata = _metadata(root, extra, source)
+    return run
+
+
+def _judge(run: Run, root: Mapping[str, Any], tree: Steps) -> None:
+    status, failed = root.get("status"), tree.failure()
+    error = text_or_none(root.get("error"))
+    if failed is not None and (failed is tree.tops[0] or status != "success"):
+        said = failed.error or {}
+        run.status = "cancelled" if error and _CANCELLED.match(error) else "failed"
+        run.error_type = text_or_none(said.get("type"))
+        run.error = text_or_none(said.get("message")) or f"{failed.name or 'A run'} ended with an error."
+    elif status == "pending" or (status is None and root.get("end_time") is None):
+        run.status = "running"
+
+
+def _metadata(root: Mapping[str, Any], extra: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    about = mapping(mapping(root.get("extra")).get("metadata"))
+    conversation = next((about[k] for k in ("session_id", "thread_id", "conversation_id") if about.get(k)), None)
+    feedback = root.get("feedback_stats")
+    if feedback:
+        source.kept("feedback", _SCORES)
+    return known(
+        conversation_id=conversation,
+        provider=about.get("ls_provider"),
+        feedback_stats=feedback or None,
+        project=root.get("session_name") or root.get("session_id"),
+        tags=root.get("tags") or None,
+        metadata=dict(about) or None,
+        reference_example_id=root.get("reference_example_id"),
+    )
+
+
+def _said(inputs: Any) -> str | None:
+    """The first text among the inputs."""
+    values = list(inputs.values()) if isinstance(inputs, dict) else [inputs]
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _first(value: Any) -> Any:
+    return value if value not in (None, "", {}) else None

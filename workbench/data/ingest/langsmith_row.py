@@ -1,0 +1,130 @@
+"""One LangSmith row as a step: its kind, texts, tool, tokens and cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.conversation import decoded
+from workbench.data.ingest.nested import add_call, add_tool
+from workbench.data.ingest.normal import EventType, Step, Usage
+from workbench.data.ingest.source import Source
+from workbench.data.ingest.times import elapsed_ms, when
+
+_EVENT_TYPES: dict[str, EventType] = {"llm": "llm_call", "embedding": "llm_call", "tool": "tool_call"}
+_PLACED = (
+    "id", "run_id", "name", "run_type", "trace_id", "parent_run_id", "start_time", "end_time", "inputs", "outputs",
+    "error",
+)  # fmt: skip
+_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+# "ValueError('no such order')Traceback …": the class, and where its words end.
+_CLASS = re.compile(r"(?:\w+\.)*(\w+)(?=[(:])")
+
+
+def is_row(row: Mapping[str, Any]) -> bool:
+    """Whether an object is a run of LangSmith."""
+    return isinstance(row.get("run_type"), str) and isinstance(row.get("id", row.get("run_id")), str)
+
+
+def step_of(row: Mapping[str, Any], source: Source) -> Step:
+    """The step of a row; what has no place is in ``extra``."""
+    kind, about = str(row["run_type"]), mapping(row.get("extra"))
+    metadata, parameters = mapping(about.get("metadata")), mapping(about.get("invocation_params"))
+    start, end = when(row.get("start_time"), source), when(row.get("end_time"), source)
+    error = row.get("error")
+    step = Step(
+        _EVENT_TYPES.get(kind, "span"),
+        source_id=str(row.get("id", row.get("run_id"))),
+        name=text_or_none(row.get("name")),
+        category=kind,
+        severity="error" if error or row.get("status") == "error" else "info",
+        timestamp=start,
+        duration_ms=elapsed_ms(start, end),
+        trace_id=text_or_none(row.get("trace_id")),
+        parent_span_id=_parent(row),
+        model=next(
+            (m for place in (metadata.get("ls_model_name"), parameters.get("model"), parameters.get("model_name"))
+             if (m := text_or_none(place))), None,
+        ),
+    )  # fmt: skip
+    step.span_id = step.source_id
+    if step.severity == "error":
+        step.error = _error(error)
+    extra = rest(row, *_PLACED) or {}
+    for name, moment in (("start_time", start), ("end_time", end)):
+        if moment is None and row.get(name) is not None:
+            extra[name] = row[name]
+    given, answered = decoded(row.get("inputs")), decoded(row.get("outputs"))
+    if step.event_type == "tool_call":
+        result = _only(answered, "output")
+        call_id = mapping(mapping(result).get("kwargs") or result).get("tool_call_id")
+        add_tool(step, text_or_none(call_id), decoded(_only(given, "input")), result)
+    elif step.event_type == "llm_call":
+        add_call(step, given, answered, row.get("outputs"), extra)
+    else:
+        extra |= known(input=given, output=answered)
+    step.usage = _usage(row, answered)
+    step.cost_usd = _cost(row, step.usage, source)
+    step.extra = extra or None
+    return step
+
+
+def _parent(row: Mapping[str, Any]) -> str | None:
+    """The parent as the row names it, else the last but one in its dotted order."""
+    named = text_or_none(row.get("parent_run_id"))
+    path = str(row.get("dotted_order") or "").split(".")
+    return named or (path[-2][-36:] if len(path) > 1 and len(path[-2]) > 36 else None)
+
+
+def _only(value: Any, key: str) -> Any:
+    """What LangChain wraps into an object of one key."""
+    return value[key] if isinstance(value, dict) and set(value) == {key} else value
+
+
+def _error(error: Any) -> dict[str, Any]:
+    text = text_or_none(error) or ""
+    found = _CLASS.match(text)
+    message, mark, stack = text.partition("Traceback (most recent call last)")
+    return known(
+        type=found[1] if found else "Error",
+        message=message.strip() or text or None,
+        stack=mark + stack if mark else None,
+    )
+
+
+def _usage(row: Mapping[str, Any], answered: Any) -> Usage | None:
+    """Tokens in disjoint classes; a row of which nothing was counted has zeros. Details are parts of the counts."""
+    names = ("prompt_tokens", "completion_tokens", "prompt_token_details", "completion_token_details")
+    given, made, sent, said = (row.get(name) for name in names)
+    own = mapping(mapping(answered).get("usage_metadata"))
+    if not count(given) and not count(made) and own:
+        names = ("input_tokens", "output_tokens", "input_token_details", "output_token_details")
+        given, made, sent, said = (own.get(name) for name in names)
+    given, made = count(given), count(made)
+    if not given and not made:
+        return None
+    read, written = (count(mapping(sent).get(name)) for name in ("cache_read", "cache_creation"))
+    cached = (read or 0) + (written or 0)
+    return Usage(
+        input_tokens=given - cached if given is not None and cached <= given else given,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=made,
+        reasoning_tokens=count(mapping(said).get("reasoning")),
+    )
+
+
+def _cost(row: Mapping[str, Any], usage: Usage | None, source: Source) -> float | None:
+    """The recorded total, a number or its text."""
+    value = row.get("total_cost")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    cost = number(value)
+    if cost == 0 and usage is not None:
+        source.changed("cost", _PRICE)
+    return cost or None
