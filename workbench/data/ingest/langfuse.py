@@ -19,6 +19,7 @@ from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source
 from workbench.data.ingest.times import when
+from workbench.data.ingest.values import values
 
 FORMAT = "langfuse"
 TITLE = "Langfuse traces (.json, .jsonl)"
@@ -46,10 +47,12 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace, in the order in which traces first appear; what is no trace is reported."""
     source.is_strict = True
     loose: dict[str, list[Any]] = {}
-    for line, record in _records(source):
-        if isinstance(record, BadLine):
-            yield record
-        elif isinstance(record, dict) and _is_trace(record):
+    for item in values(source, "data"):
+        if isinstance(item, BadLine):
+            yield item
+            continue
+        line, record = item.line, item.value
+        if isinstance(record, dict) and _is_trace(record):
             trace = record["trace"] if isinstance(record.get("trace"), dict) else record
             yield from _trace(trace, _observations(record, trace, source), source, line)
         elif isinstance(record, dict) and field(record, "traceId") and "type" in record:
@@ -58,29 +61,6 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             yield BadLine(line, "expected a trace with its observations, or an observation with traceId and type")
     for trace_id, observations in loose.items():
         yield from _trace({"id": trace_id}, observations, source, None)
-
-
-def _records(source: Source) -> Iterator[tuple[int | None, Any]]:
-    """Traces or observations with their lines: of JSON lines, of a list, or of an API's page ``{"data": […]}``."""
-    head = source.head
-    is_cut_line = b"\n" not in head.data and not head.is_whole
-    starts = head.data.lstrip()[:1]
-    if starts == b"{" and (is_cut_line or any(isinstance(record, dict) for record in head.records)):
-        for record in source.records():
-            if isinstance(record, BadLine):
-                yield record.line, record
-                continue
-            for change in record.changed:
-                source.changed("JSON", f"{change}: read as far as it can be")
-            yield from ((record.line, item) for item in _page(record.value))
-    else:
-        yield from ((None, item) for item in _page(source.document().value))
-
-
-def _page(value: Any) -> list[Any]:
-    if isinstance(value, dict) and isinstance(value.get("data"), list) and "id" not in value:
-        return value["data"]
-    return value if isinstance(value, list) else [value]
 
 
 def _is_trace(record: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool
+from workbench.data.ingest.nested import add_call, add_tool, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.otlp_attributes import text_of
 from workbench.data.ingest.source import Source
@@ -27,7 +27,6 @@ _PLACED = (
     "id", "traceId", "parentObservationId", "type", "name", "level", "startTime", "endTime", "model", "input",
     "output", "metadata",
 )  # fmt: skip
-_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
 _DETAILS = "details that the input or output already holds are taken out of it, so that the classes are disjoint"
 
 
@@ -173,6 +172,4 @@ def _cost(observation: Mapping[str, Any], usage: Usage | None, source: Source) -
     if found is None:
         found = sum(classes) if classes else number(field(observation, "totalCost"))
     found = found if found is not None else number(observation.get("calculatedTotalCost"))
-    if not found and usage is not None and details:
-        source.changed("cost", _PRICE)
-    return found or None
+    return priced(found if details or found else None, usage, source)

@@ -15,13 +15,13 @@ from workbench.data.ingest.langsmith_row import is_row, step_of
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, TaskRef
 from workbench.data.ingest.source import Head, Source, kind_of
+from workbench.data.ingest.values import values
 
 FORMAT = "langsmith"
 TITLE = "LangSmith runs (.jsonl, .json)"
 
 _SCORES = "kept in metadata.feedback_stats: a key alone says whether high is good, so none is the run's score"
 _CANCELLED = re.compile(r"(?:\w+\.)*(?:CancelledError|KeyboardInterrupt)\b")
-_PAGES = ("runs", "data")
 
 
 def detect(head: Head) -> float:
@@ -38,38 +38,17 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace, in the order in which traces first appear; what is no row is reported."""
     source.is_strict = True
     traces: dict[str, list[dict[str, Any]]] = {}
-    for line, record in _records(source):
-        if isinstance(record, BadLine):
-            yield record
+    for item in values(source, "runs", "data"):
+        if isinstance(item, BadLine):
+            yield item
             continue
-        for row in _flat(record):
+        for row in _flat(item.value):
             if isinstance(row, dict) and is_row(row):
                 traces.setdefault(_trace_id(row), []).append(row)
             else:
-                yield BadLine(line, f"expected a run with id and run_type, found {kind_of(row)}")
+                yield BadLine(item.line, f"expected a run with id and run_type, found {kind_of(row)}")
     for trace_id, rows in traces.items():
         yield _run(trace_id, rows, source)
-
-
-def _records(source: Source) -> Iterator[tuple[int | None, Any]]:
-    head = source.head
-    is_cut_line = b"\n" not in head.data and not head.is_whole
-    if head.data.lstrip()[:1] == b"{" and (is_cut_line or any(isinstance(record, dict) for record in head.records)):
-        for record in source.records():
-            if isinstance(record, BadLine):
-                yield record.line, record
-                continue
-            for change in record.changed:
-                source.changed("JSON", f"{change}: read as far as it can be")
-            yield from ((record.line, item) for item in _page(record.value))
-    else:
-        yield from ((None, item) for item in _page(source.document().value))
-
-
-def _page(value: Any) -> list[Any]:
-    if isinstance(value, dict) and not is_row(value):
-        return next((value[name] for name in _PAGES if isinstance(value.get(name), list)), [value])
-    return value if isinstance(value, list) else [value]
 
 
 def _flat(record: Any) -> Iterator[Any]:

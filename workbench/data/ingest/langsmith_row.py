@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
-from workbench.data.ingest.nested import add_call, add_tool
+from workbench.data.ingest.nested import add_call, add_tool, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms, when
@@ -18,7 +18,6 @@ _PLACED = (
     "id", "run_id", "name", "run_type", "trace_id", "parent_run_id", "start_time", "end_time", "inputs", "outputs",
     "error",
 )  # fmt: skip
-_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
 # "ValueError('no such order')Traceback …": the class, and where its words end.
 _CLASS = re.compile(r"(?:\w+\.)*(\w+)(?=[(:])")
 
@@ -125,6 +124,4 @@ def _cost(row: Mapping[str, Any], usage: Usage | None, source: Source) -> float 
         except ValueError:
             value = None
     cost = number(value)
-    if cost == 0 and usage is not None:
-        source.changed("cost", _PRICE)
-    return cost or None
+    return priced(cost, usage, source)

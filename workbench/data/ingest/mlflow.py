@@ -18,6 +18,7 @@ from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source, kind_of
 from workbench.data.ingest.times import milliseconds, when
+from workbench.data.ingest.values import values
 
 FORMAT = "mlflow"
 TITLE = "MLflow traces (.json, .jsonl)"
@@ -44,10 +45,11 @@ _INFO = {"info.trace_location", "info.experiment_id", "info.trace_metadata", "in
 def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace; what is no trace is reported."""
     source.is_strict = True
-    for line, record in _records(source):
-        if isinstance(record, BadLine):
-            yield record
+    for item in values(source, "traces"):
+        if isinstance(item, BadLine):
+            yield item
             continue
+        line, record = item.line, item.value
         info, data = (mapping(record.get(k)) for k in ("info", "data")) if isinstance(record, dict) else ({}, {})
         if isinstance(record, dict) and not info and "spans" in record:  # a row of search_traces
             info, data = record, record
@@ -64,28 +66,6 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             else:
                 yield BadLine(line, f"span {index}: expected an object, found {kind_of(span)}")
         yield _run(info, data, steps, source)
-
-
-def _records(source: Source) -> Iterator[tuple[int | None, Any]]:
-    """Traces with their lines: of JSON lines, of a list, or of a page ``{"traces": […]}``."""
-    head = source.head
-    is_cut_line = b"\n" not in head.data and not head.is_whole
-    if head.data.lstrip()[:1] == b"{" and (is_cut_line or any(isinstance(record, dict) for record in head.records)):
-        for record in source.records():
-            if isinstance(record, BadLine):
-                yield record.line, record
-                continue
-            for change in record.changed:
-                source.changed("JSON", f"{change}: read as far as it can be")
-            yield from ((record.line, item) for item in _page(record.value))
-    else:
-        yield from ((None, item) for item in _page(source.document().value))
-
-
-def _page(value: Any) -> list[Any]:
-    if isinstance(value, dict) and isinstance(value.get("traces"), list):
-        return value["traces"]
-    return value if isinstance(value, list) else [value]
 
 
 def _run(info: Mapping[str, Any], data: Mapping[str, Any], steps: list[Step], source: Source) -> Run:

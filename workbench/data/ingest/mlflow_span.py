@@ -9,7 +9,7 @@ from typing import Any
 from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool
+from workbench.data.ingest.nested import add_call, add_tool, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.otlp_attributes import cost_of, text_of, usage_of
 from workbench.data.ingest.otlp_records import id_of
@@ -26,7 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INPUTS, _OUTPUTS = "mlflow.spanInputs", "mlflow.spanOutputs"
 _PLACED = ("name", "context", "trace_id", "span_id", "parent_span_id", "parent_id", "attributes", "status")
 _STARTS, _ENDS = ("start_time_unix_nano", "start_time"), ("end_time_unix_nano", "end_time")
-_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
 _TIME = "cannot be read as a time: stored as null, the text kept in data.extra"
 
 
@@ -103,9 +102,7 @@ def _usage(attributes: Mapping[str, Any]) -> Usage | None:
 def _cost(attributes: Mapping[str, Any], usage: Usage | None, source: Source) -> float | None:
     cost = number(mapping(attributes.get("mlflow.llm.cost")).get("total_cost"))
     cost = cost if cost is not None else cost_of(attributes)
-    if cost == 0 and usage is not None:
-        source.changed("cost", _PRICE)
-    return cost or None
+    return priced(cost, usage, source)
 
 
 def _status(span: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from workbench.data.ingest.chat import known, text_or_none
 from workbench.data.ingest.conversation import answer, conversation
-from workbench.data.ingest.normal import Run, Step, total
+from workbench.data.ingest.normal import Run, Step, Usage, total
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.tree import Tree
 
 _REPEATED = "repeats that of what is inside it: counted once, the source's own numbers kept in data.extra"
 _UNPRICED = "no price for a call that used tokens: the run's cost is null (unpriced)"
+_NO_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -120,6 +121,13 @@ def add_tool(step: Step, call_id: Any, given: Any, result: Any) -> None:
     is_error = True if step.severity == "error" else None
     step.role = "tool"
     step.tool = known(name=step.name, call_id=call_id, arguments=given, result=result, is_error=is_error)
+
+
+def priced(cost: float | None, usage: Usage | None, source: Source) -> float | None:
+    """The price of a step; 0 for a call that used tokens means that the recorder knew none."""
+    if cost == 0 and usage is not None:
+        source.changed("cost", _NO_PRICE)
+    return cost or None
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
