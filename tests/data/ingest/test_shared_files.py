@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from workbench.data.ingest import READERS, ingest
+from workbench.data.ingest.detect import SURE_ENOUGH, reader
+from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store
 
 TAU = "tau-bench/gpt-4o-airline.tasks00-24.json.gz"
@@ -159,6 +161,20 @@ def test_sub_agents(store: Store, shared_data: Path) -> None:
     )
     assert lanes == [("general-purpose", 7), ("general-purpose #2", 15), ("claude-code", 31)]
     assert [source_id.rpartition("/")[2] for (source_id,) in children] == ["agent-36541525", "agent-50243ee8"]
+
+
+def test_every_file_is_recognised_as_its_own(shared_data: Path) -> None:
+    """Each reader is sure of the files in the folder named after its format, and of no other file."""
+    sure = {
+        (path.relative_to(shared_data).parts[0], name)
+        for path in shared_data.rglob("*")
+        if path.is_file()
+        for name in READERS
+        if reader(name).detect(Source.of(path).head) >= SURE_ENOUGH
+    }
+
+    folders = {folder.name for folder in shared_data.iterdir()}
+    assert sure == {(name, name) for name in folders & set(READERS)}
 
 
 def test_the_whole_folder(store: Store, shared_data: Path) -> None:
