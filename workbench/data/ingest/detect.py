@@ -35,6 +35,7 @@ READERS = {
     "atif": "atif",
     "who-and-when": "who_and_when",
     "swe-agent": "swe_agent",
+    "openhands": "openhands",
 }
 SURE_ENOUGH = 0.5
 
@@ -110,7 +111,6 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
 _NO_READER_YET: tuple[tuple[str, Callable[[frozenset[str]], Any]], ...] = (
-    ("an OpenHands history", lambda keys: {"history.action", "metrics"} & keys or {"observation", "source"} <= keys),
     ("a browser's localStorage", lambda keys: {"task-store", "origins.localStorage"} & keys),
 )
 

@@ -10,7 +10,7 @@ from workbench.data.ingest.source import Source
 
 _NO_CACHE = "prompt tokens stored as input_tokens: the source does not say how many were read from a cache"
 _TOO_MANY = "more tokens from the cache than in the prompt: prompt tokens stored as input_tokens as they are"
-_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+_UNPRICED = "recorded as 0.0 although a model was called: the recorder knew no price, stored as null (unpriced)"
 
 
 def openai_usage(usage: Any, source: Source) -> Usage | None:
@@ -60,9 +60,9 @@ def disjoint(
     return None if found == Usage() else found
 
 
-def price(cost: float | None, usage: Usage | None, source: Source) -> float | None:
-    """A recorded cost; 0.0 for a call that used tokens is none, and is noted."""
-    if cost == 0 and usage is not None and any(usage.as_dict().values()):
+def price(cost: float | None, usage: Usage | None, source: Source, *, is_call: bool = False) -> float | None:
+    """A recorded cost; 0.0 for a call of a model (one that used tokens, or is said to be one) is none, and is noted."""
+    if cost == 0 and (is_call or (usage is not None and any(usage.as_dict().values()))):
         source.changed("cost", _UNPRICED)
         return None
     return cost

@@ -8,13 +8,12 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, last_answer, mapping, number, text_or_none, title
 from workbench.data.ingest.normal import Run, TaskRef, total
-from workbench.data.ingest.openai_usage import disjoint
+from workbench.data.ingest.openai_usage import disjoint, price
 from workbench.data.ingest.source import Source
 
 # owner__repository-number, as SWE-bench names its instances and the agents their files.
 _INSTANCE = re.compile(r"[\w.-]+?__[\w.-]+?-\d+")
 _REPLAYED = "recorded as 0, and so are the tokens: a replay or a person, not a model, stored as null"
-_UNPRICED = "recorded as 0.0 although a model was called: the recorder knew no price, stored as null (unpriced)"
 
 
 def instance_of(given: Any, source: Source) -> str | None:
@@ -52,10 +51,7 @@ def finish(run: Run, info: Any, source: Source) -> None:
         return
     if run.usage is None:
         run.usage = disjoint(prompt=sent, read=None, output=received, source=source)
-    if cost == 0:
-        source.changed("cost", _UNPRICED)
-        cost = None
-    run.cost_usd = cost
+    run.cost_usd = price(cost, run.usage, source, is_call=True)
 
 
 def _judge(run: Run, info: Mapping[str, Any]) -> None:

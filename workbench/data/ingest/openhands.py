@@ -1,0 +1,202 @@
+"""OpenHands histories: a list of events (``.json``), or ``output.jsonl`` of its resolver and evaluations.
+
+An event is one step; a row of ``output.jsonl`` is one run, whose ``history`` holds them (older ones as pairs of an
+action and its observation). Neither has an id of the run, so it is made from the events up to the agent's first; in a
+row the instance or issue is put before it, and is the run's task. Times carry no zone and are taken as UTC. The answer
+of the model, with its tokens, stands on every event that it led to and is counted once by its id. Costs of the oldest
+rows are a plain list: where it is as long as what the agent did, each is that of the action in its place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
+from workbench.data.ingest.identity import digest, opening
+from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, total
+from workbench.data.ingest.openai_usage import openai_usage, price
+from workbench.data.ingest.openhands_event import Events, is_act
+from workbench.data.ingest.source import Head, Source, kind_of
+
+FORMAT = "openhands"
+TITLE = "OpenHands event lists (.json) and output.jsonl"
+
+_RUNNING = {"loading", "init", "running", "paused", "awaiting_user_confirmation", "user_confirmed"}
+_FAILED = {"error", "rejected"}
+_ERROR_TYPE = re.compile(r"[\w.]*(?:Error|Exception)\b")
+_RUN_ID = "not in the file: made from the events up to the agent's first"
+_COSTS = "a plain list in the source, as long as what the agent did: each is that of the action in its place"
+_ACCUMULATED = "the source's accumulated tokens differ from those of its events: the accumulated ones are the run's"
+_PLACED = ("history", "instruction", "error", "git_patch")
+
+
+def detect(head: Head) -> float:
+    """How surely the file is one of these."""
+    keys, data = head.keys, head.data.lstrip()
+    if data.startswith(b"["):
+        is_event = "source" in keys and bool({"action", "observation"} & keys)
+        return 0.9 if is_event and {"id", "message"} & keys else 0.0
+    if not data.startswith(b"{") or "history" not in keys:
+        return 0.0
+    if {"history.action", "history.observation"} & keys:
+        return 0.9
+    return 0.7 if {"instance_id", "instruction"} <= keys and {"metrics", "metadata.agent_class"} & keys else 0.0
+
+
+def read(source: Source) -> Iterator[Run | BadLine]:
+    """The run of a list of events, or one per row, after what could not be read of it."""
+    source.is_strict = True
+    data = source.head.data.lstrip()
+    if data.startswith(b"[") or data.split(b"\n", 1)[0].strip() == b"{":
+        value = source.document().value
+        if isinstance(value, list):
+            yield from _run({"history": value}, None, source)
+        elif isinstance(value, dict) and isinstance(value.get("history"), list):
+            yield from _run(value, None, source)
+        else:
+            yield BadLine(None, f"expected a list of events or an object with a list history, found {kind_of(value)}")
+        return
+    for record in source.records():
+        if isinstance(record, BadLine):
+            yield record
+            continue
+        for change in record.changed:
+            source.changed("JSON", f"{change}: read as far as it can be")
+        if isinstance(record.value.get("history"), list):
+            yield from _run(record.value, record.line, source)
+        else:
+            found = kind_of(record.value.get("history"))
+            yield BadLine(record.line, f"expected a row with a list history, found {found}")
+
+
+def _events(history: list[Any], line: int | None) -> Iterator[Mapping[str, Any] | BadLine]:
+    for index, item in enumerate(history):
+        for event in item if isinstance(item, list) else (item,):
+            if isinstance(event, dict):
+                yield event
+            else:
+                yield BadLine(line, f"event {index}: expected an object, found {kind_of(event)}")
+
+
+def _run(row: Mapping[str, Any], line: int | None, source: Source) -> Iterator[Run | BadLine]:
+    events, read_events = Events(source), []
+    for event in _events(row["history"], line):
+        if isinstance(event, BadLine):
+            yield event
+            continue
+        read_events.append(event)
+        events.take(event)
+    steps = events.steps
+    instance, task = _task(row)
+    asked = text_or_none(row.get("instruction"))
+    asked = asked or next((step.text for step in steps if step.role == "user" and step.text), None)
+    times = [step.timestamp for step in steps if step.timestamp is not None]
+    models = Counter(step.model for step in steps if step.model)
+    about = mapping(row.get("metadata"))
+    begun = digest(opening(read_events, is_act))
+    source.kept("run id", _RUN_ID)
+    patch = row.get("git_patch") or mapping(row.get("test_result")).get("git_patch")
+    configured = text_or_none(mapping(about.get("llm_config")).get("model"))
+    run = Run(
+        source_id=f"{instance}/{begun}" if instance else begun,
+        agent_type=f"{FORMAT}/{about['agent_class']}" if text_or_none(about.get("agent_class")) else FORMAT,
+        name=(task.title if task is not None else title(asked)) or None,
+        model=configured or (models.most_common(1)[0][0] if models else None),
+        started_at=min(times, default=None),
+        completed_at=max(times, default=None),
+        input={"prompt": asked} if asked else None,
+        output={**(last_answer(steps) or {}), **known(git_patch=patch or None)} or None,
+        task=task,
+        metadata=_metadata(row, events),
+        steps=steps,
+    )
+    _judge(run, row, events)
+    _count(run, row, events, source)
+    yield run
+
+
+def _metadata(row: Mapping[str, Any], events: Events) -> dict[str, Any]:
+    is_text = {"instruction": str, "error": (str, type(None)), "git_patch": str, "history": list}
+    placed = [name for name in _PLACED if isinstance(row.get(name), is_text[name])]
+    return {**(rest(row, *placed) or {}), **known(agent_state=events.agent_state)}
+
+
+def _task(row: Mapping[str, Any]) -> tuple[str | None, TaskRef | None]:
+    """The instance of an evaluation, or the issue of a resolver, and the task it is."""
+    instance, issue = row.get("instance_id"), mapping(row.get("issue"))
+    text = text_or_none(row.get("instruction"))
+    if isinstance(instance, str) and instance:
+        statement = text_or_none(mapping(row.get("instance")).get("problem_statement")) or text
+        return instance, TaskRef(instance, f"{instance}: {title(statement)}" if statement else instance, statement)
+    if issue.get("number") is None:
+        return None, None
+    name = f"{issue.get('owner')}/{issue.get('repo')}#{issue['number']}"
+    body, about = text_or_none(issue.get("body")), text_or_none(issue.get("title"))
+    return name, TaskRef(name, f"{name}: {about}" if about else name, body or text)
+
+
+def _judge(run: Run, row: Mapping[str, Any], events: Events) -> None:
+    """The row's error, its judgement, or the last state of the agent decide how the run ended."""
+    error, report = (
+        row.get("error"),
+        mapping(mapping(row.get("test_result")).get("report")) or mapping(row.get("report")),
+    )
+    verdict = next((value for value in (row.get("success"), report.get("resolved")) if isinstance(value, bool)), None)
+    run.score = None if verdict is None else float(verdict)
+    state = events.agent_state
+    if error:
+        kind = _ERROR_TYPE.search(error) if isinstance(error, str) else None
+        run.status, run.error_type, run.error = "failed", kind.group() if kind else "error", str(error)
+    elif verdict is False:
+        why = text_or_none(row.get("result_explanation")) or "The result was judged unsuccessful."
+        run.status, run.error_type, run.error = "failed", "unsuccessful", why
+    elif verdict is None and state in _FAILED:
+        said = next((step.text for step in reversed(run.steps) if step.severity == "error" and step.text), None)
+        why = events.agent_state_reason or said or f"The agent's last state was {state}."
+        run.status, run.error_type, run.error = "failed", state, why
+    elif verdict is None and state == "stopped":
+        run.status = "cancelled"
+    elif verdict is None and state in _RUNNING:
+        run.status = "running"
+
+
+def _count(run: Run, row: Mapping[str, Any], events: Events, source: Source) -> None:
+    """Tokens and cost of the run: what the source accumulated, else the sum over its events."""
+    metrics = mapping(row.get("metrics")) or _last_metrics(run.steps)
+    _join(run.steps, metrics, source)
+    summed = total(step.usage for step in run.steps)
+    accumulated = openai_usage(metrics.get("accumulated_token_usage"), source)
+    if accumulated is not None and not any(accumulated.as_dict().values()):
+        accumulated = None
+    if accumulated is not None and summed is not None and accumulated != summed:
+        source.changed("tokens", _ACCUMULATED)
+    run.usage = accumulated or summed
+    recorded = number(metrics.get("accumulated_cost"))
+    run.cost_usd = price(recorded, run.usage, source, is_call=bool(events.acts))
+    costs = [cost for cost in map(number, elements(metrics.get("costs"))) if cost is not None]
+    if len(costs) == len(elements(metrics.get("costs"))) == len(events.acts) and (
+        recorded is None or math.isclose(sum(costs), recorded, rel_tol=1e-6, abs_tol=1e-9)
+    ):
+        for step, cost in zip(events.acts, costs, strict=True):
+            step.cost_usd = price(cost, None, source, is_call=True)
+            source.kept("cost", _COSTS)
+
+
+def _last_metrics(steps: list[Step]) -> Mapping[str, Any]:
+    """What the last event that says so had accumulated."""
+    return next((found for step in reversed(steps) if (found := mapping((step.extra or {}).get("llm_metrics")))), {})
+
+
+def _join(steps: list[Step], metrics: Mapping[str, Any], source: Source) -> None:
+    """Give each answer the tokens that the metrics have of it, where its own record has none."""
+    usages = {usage["response_id"]: usage for usage in map(mapping, elements(metrics.get("token_usages")))
+              if isinstance(usage.get("response_id"), str)}  # fmt: skip
+    for step in steps:
+        metadata = mapping((step.extra or {}).get("tool_call_metadata"))
+        key = mapping(metadata.get("model_response")).get("id")
+        if step.usage is None and isinstance(key, str) and key in usages:
+            step.usage = openai_usage(usages.pop(key), source)
