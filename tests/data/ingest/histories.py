@@ -128,6 +128,33 @@ def tau2(n: int = 2, text: Any = "hello") -> bytes:
     return dumps({"timestamp": "2025-05-01", "info": info, "tasks": [], "simulations": simulations})
 
 
+# -- codex, pi, gemini-cli: what the session is, then messages ----------------------------------------------------------
+
+
+def codex(n: int = 4, text: Any = "hello") -> bytes:
+    """A line that says what the session is, and n - 1 messages."""
+    at = {"timestamp": "2025-05-01T12:00:00Z"}
+    meta = {**at, "type": "session_meta", "payload": {"id": "5e551000-0000-4000-8000-000000000002", "cwd": "/"}}
+    said = {"type": "message", "role": "user", "content": text}
+    lines = [{**at, "type": "response_item", "payload": {**said, "id": f"m{i}"}} for i in range(1, n)]
+    return b"".join(dumps(line) + b"\n" for line in (meta, *lines))
+
+
+def pi(n: int = 4, text: Any = "hello") -> bytes:
+    """A line that says what the session is, and n - 1 messages."""
+    at = {"timestamp": "2025-05-01T12:00:00Z"}
+    header = {**at, "type": "session", "version": 3, "id": "5e551000-0000-4000-8000-000000000003", "cwd": "/"}
+    said = {"role": "user", "content": text}
+    lines = [{**at, "type": "message", "id": f"m{i}", "parentId": f"m{i - 1}", "message": said} for i in range(1, n)]
+    return b"".join(dumps(line) + b"\n" for line in (header, *lines))
+
+
+def gemini(n: int = 4, text: Any = "hello") -> bytes:
+    at = "2025-05-01T12:00:00Z"
+    said = [{"id": f"m{i}", "timestamp": at, "type": "user", "content": text} for i in range(n)]
+    return dumps({"sessionId": "5e551000", "projectHash": "x", "startTime": at, "lastUpdated": at, "messages": said})
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format: a maker of files, the file name, and the rows of a file made with its defaults."""
@@ -145,9 +172,12 @@ KINDS = {
     "inspect-eval": Kind(inspect_eval, "log.eval", 2, 4),
     "tau-bench": Kind(tau_bench, "gpt-4o-airline.json", 2, 4),
     "tau2": Kind(tau2, "results.json", 2, 4),
+    "codex": Kind(codex, "rollout.jsonl", 1, 4),
+    "pi": Kind(pi, "session.jsonl", 1, 4),
+    "gemini-cli": Kind(gemini, "session.json", 1, 4),
 }
-LINES = ("claude-code", "otlp")
-DOCUMENTS = ("inspect-json", "tau-bench", "tau2")
+LINES = ("claude-code", "otlp", "codex", "pi")
+DOCUMENTS = ("inspect-json", "tau-bench", "tau2", "gemini-cli")
 
 # -- what the store holds ----------------------------------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ READERS = {
     "codex": "codex",
     "pi": "pi",
     "gemini-cli": "gemini_cli",
-    "gemini-cli": "gemini_cli",
     "langfuse": "langfuse",
     "openinference": "openinference",
     "mlflow": "mlflow",
