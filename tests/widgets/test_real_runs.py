@@ -10,7 +10,7 @@ import pytest
 import workbench as wb
 
 
-@pytest.mark.parametrize("folder", ["tau-bench", "tau2", "claude-code", "inspect", "otlp"])
+@pytest.mark.parametrize("folder", ["tau-bench", "tau2", "claude-code", "inspect", "otlp", "swe-agent", "openhands"])
 def test_ingested_runs_have_their_numbers(bench: wb.Workbench, shared_data: Path, folder: str) -> None:
     """Every format's runs make both widgets; numbers are those of the frame and the code finds the rows."""
     bench.ingest(shared_data / folder, progress=False)
