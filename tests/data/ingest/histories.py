@@ -128,7 +128,7 @@ def tau2(n: int = 2, text: Any = "hello") -> bytes:
     return dumps({"timestamp": "2025-05-01", "info": info, "tasks": [], "simulations": simulations})
 
 
-# -- codex, pi, gemini-cli: what the session is, then messages ----------------------------------------------------------
+# -- codex, pi, gemini-cli: what the session is, then messages ---------------------------------------------------------
 
 
 def codex(n: int = 4, text: Any = "hello") -> bytes:
