@@ -131,8 +131,14 @@ EVENT_TYPES = {
 }
 
 
+_SPELLINGS = {name: frozenset((name, *others)) for name, others in ALIASES.items()}
+
+
 def value_of(attributes: Mapping[str, Any], name: str) -> Any:
     """The value of the newest generation's `name`, under whatever spelling it was written; None where it is absent."""
+    spellings = _SPELLINGS.get(name) or frozenset((name,))
+    if spellings.isdisjoint(attributes):  # most names are absent from most spans
+        return None
     for spelling in (name, *ALIASES.get(name, ())):
         value = attributes.get(spelling)
         if value is not None:

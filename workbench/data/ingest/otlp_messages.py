@@ -16,9 +16,7 @@ def input_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, 
         _message_list(value_of(attributes, "gen_ai.input.messages"), "user")
         or _indexed(attributes, "gen_ai.prompt.")
         or _event_messages(events, _INPUT_EVENTS)
-        or _openinference(attributes, "llm.input_messages.", "user")
-        or _said(attributes, ("ai.prompt.messages", "ai.prompt"), "user")
-        or (_said(attributes, ("input.value",), "user") if _is_model(attributes) else None)
+        or _other_family(attributes, "llm.input_messages.", "input.value", "user")
     )
 
 
@@ -29,9 +27,7 @@ def output_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str,
         _message_list(value_of(attributes, "gen_ai.output.messages"), "assistant")
         or _indexed(attributes, "gen_ai.completion.")
         or _event_messages(events, _OUTPUT_EVENTS)
-        or _openinference(attributes, "llm.output_messages.", "assistant")
-        or _ai_sdk_answer(attributes)
-        or (_said(attributes, ("output.value",), "assistant") if _is_model(attributes) else None)
+        or _other_family(attributes, "llm.output_messages.", "output.value", "assistant")
     )
 
 
@@ -129,6 +125,19 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _other_family(attributes: Mapping[str, Any], listed: str, value: str, role: str) -> list[Any] | None:
+    """Messages under the names of the AI SDK or OpenInference, whose spans all say what they are."""
+    if "ai.operationId" in attributes:
+        names = ("ai.prompt.messages", "ai.prompt")
+        found = _ai_sdk_answer(attributes) if role == "assistant" else _said(attributes, names, role)
+        if found:
+            return found
+    kind = attributes.get("openinference.span.kind")
+    if kind is None:
+        return None
+    return _openinference(attributes, listed, role) or (_said(attributes, (value,), role) if kind == "LLM" else None)
+
+
 def _openinference(attributes: Mapping[str, Any], prefix: str, role: str) -> list[Any] | None:
     """``llm.input_messages.0.message.role`` and its like, without the wrappers."""
     found = _indexed(attributes, prefix) or _message_list(attributes.get(prefix.removesuffix(".")), role)
@@ -153,7 +162,3 @@ def _ai_sdk_answer(attributes: Mapping[str, Any]) -> list[Any] | None:
     if isinstance(text, str) and text:
         return [{"role": "assistant", "content": text}, *(calls or [])]
     return calls
-
-
-def _is_model(attributes: Mapping[str, Any]) -> bool:
-    return attributes.get("openinference.span.kind") == "LLM"
