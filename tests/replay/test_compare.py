@@ -108,6 +108,24 @@ def test_first_divergence_says_what(step: int, row: Row, what: str, sentence: st
     assert diff.summary.startswith(f"Diverges at step {step}: {sentence}.")
 
 
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [({"result": "lost"}, "get_order answers differently"), ({"is_error": True}, "get_order fails in B only")],
+)
+def test_a_call_that_holds_its_result_is_compared_by_it(answer: dict[str, Any], sentence: str) -> None:
+    """Where a source tells a call and its result as one step, another result is a divergence."""
+
+    def run(**answer: Any) -> list[Row]:
+        kind, name, data = calls("get_order", order="#W1")
+        return [SHOP[0], (kind, name, {**data, "tool": {**data["tool"], "result": "sent", **answer}})]
+
+    diff = diff_of(run(), run(**answer))
+
+    assert diff.first_divergence is not None
+    assert (diff.first_divergence["a_step"], diff.first_divergence["what"]) == (1, "result")
+    assert diff.summary.startswith(f"Diverges at step 1: {sentence}")
+
+
 def test_wording_is_no_divergence() -> None:
     """A message in other words is a difference, but not the one that matters."""
     diff = diff_of(SHOP, changed(5, says("assistant", "We shipped it to you one day ago.")))

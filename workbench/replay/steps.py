@@ -198,11 +198,11 @@ def _step(number: int, event_type: str, name: str | None, data: str | None) -> S
     if event_type == "tool_call":
         given = [tool, *(document.get("tool_calls") or [])]
         calls = [(str(call.get("name") or name or "tool"), opened(call.get("arguments"))) for call in given if call]
+        # Some sources tell a call and its result as one.
+        result, is_error = _answered([call for call in given if "result" in call])
     elif event_type == "tool_result":
         answers = [tool, *(document.get("tool_calls") or [])]
-        result = [opened(answer.get("result")) for answer in answers]
-        result = result[0] if len(result) == 1 else result
-        is_error = any(answer.get("is_error") for answer in answers)
+        result, is_error = _answered(answers)
         name = ", ".join(dict.fromkeys(str(answer["name"]) for answer in answers if answer.get("name"))) or name
     elif event_type in ("score", "state"):
         result = document.get("extra")
@@ -210,6 +210,13 @@ def _step(number: int, event_type: str, name: str | None, data: str | None) -> S
     if error:
         is_error, result = True, error if result is None else result
     return Step(number, event_type, document.get("role"), name, calls, result, is_error, document.get("text"))
+
+
+def _answered(answers: list[dict[str, Any]]) -> tuple[Any, bool]:
+    """What came back, and whether any of it is an error."""
+    results = [opened(answer.get("result")) for answer in answers]
+    result = (results[0] if len(results) == 1 else results) if results else None
+    return result, any(answer.get("is_error") for answer in answers)
 
 
 def _all_ids(steps: Iterable[Step]) -> set[str]:
