@@ -155,6 +155,31 @@ def gemini(n: int = 4, text: Any = "hello") -> bytes:
     return dumps({"sessionId": "5e551000", "projectHash": "x", "startTime": at, "lastUpdated": at, "messages": said})
 
 
+# -- atif, swe-agent, openhands, who-and-when: one step, entry, event or message is one step ---------------------------
+
+
+def atif(n: int = 4, text: Any = "hello") -> bytes:
+    steps = [{"step_id": i, "source": "user", "message": text} for i in range(1, n + 1)]
+    agent = {"name": "acme", "version": "1"}
+    return dumps({"schema_version": "ATIF-v1.7", "session_id": "session-1", "agent": agent, "steps": steps})
+
+
+def swe_agent(n: int = 4, text: Any = "hello") -> bytes:
+    entries = [{"action": f"ls {i}", "observation": text, "response": "Look.", "thought": "Look."} for i in range(n)]
+    return dumps({"environment": "main", "trajectory": entries, "history": [], "info": {"exit_status": "submitted"}})
+
+
+def openhands(n: int = 4, text: Any = "hello") -> bytes:
+    at = {"timestamp": "2025-05-01T12:00:00", "source": "user", "message": "", "action": "message"}
+    return dumps([{"id": i, **at, "args": {"content": text}} for i in range(n)])
+
+
+def who_and_when(n: int = 4, text: Any = "hello") -> bytes:
+    history = [{"content": text, "role": "Solver"} for _ in range(n)]
+    about = {"question": "Why?", "question_ID": "q1", "is_correct": False}
+    return dumps({**about, "history": history, "mistake_agent": "Solver", "mistake_step": "1"})
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format: a maker of files, the file name, and the rows of a file made with its defaults."""
@@ -175,9 +200,13 @@ KINDS = {
     "codex": Kind(codex, "rollout.jsonl", 1, 4),
     "pi": Kind(pi, "session.jsonl", 1, 4),
     "gemini-cli": Kind(gemini, "session.json", 1, 4),
+    "atif": Kind(atif, "trajectory.json", 1, 4),
+    "swe-agent": Kind(swe_agent, "run.traj", 1, 4),
+    "openhands": Kind(openhands, "events.json", 1, 4),
+    "who-and-when": Kind(who_and_when, "1.json", 1, 4),
 }
 LINES = ("claude-code", "otlp", "codex", "pi")
-DOCUMENTS = ("inspect-json", "tau-bench", "tau2", "gemini-cli")
+DOCUMENTS = ("inspect-json", "tau-bench", "tau2", "gemini-cli", "atif", "swe-agent", "openhands", "who-and-when")
 
 # -- what the store holds ----------------------------------------------------------------------------------------------
 
