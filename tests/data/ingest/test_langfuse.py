@@ -21,7 +21,7 @@ from workbench.errors import IngestError
 # file → steps, tools, model calls, input, output, cost, lanes. Steps: the table of files in the design's formats.md;
 # the rest was counted from the files: tokens and cost of the observations that are around no other that has them.
 FILES: dict[str, tuple[int, int, int, int, int | None, float]] = {
-    "langgraph-python-2025-08-22.trace.json": (9, 0, 2, 168, 66, 0.000234),
+    "langgraph-python-2025-08-22.trace.json": (9, 1, 2, 168, 66, 0.000234),
     "claude-agent-2025-12-22.trace.json": (7, 2, 4, 34, 232, 0.003582),
     "openai-agents-2025-09-30.trace.json": (5, 1, 2, 140, 44, 0.000632),
     "beeai-2025-08-01.trace.json.gz": (29, 0, 5, 5542, None, 0.0008313),
@@ -261,6 +261,27 @@ def test_texts_calls_and_tools() -> None:
     assert (last.text, (last.extra or {})["input_messages"]) == ("It is blue.", asked)
     assert run.output == {"text": "It is blue."}
     assert run.input == asked
+
+
+def test_a_span_that_answers_as_a_tool_is_one() -> None:
+    """Before observations had a type for tools, what a tool of LangChain answered told it; the report says so."""
+    answer = {"type": "tool", "name": "look", "tool_call_id": "c1", "content": "blue", "status": "success"}
+    (run,), _, source = read(trace(observation(0, input={"at": "sky"}, output=json.dumps(answer))))
+
+    (step,) = run.steps
+    assert step.tool == {"name": "look", "call_id": "c1", "arguments": {"at": "sky"}, "result": answer}
+    assert [note.what for note in source.notes] == ["tool calls"]
+    (failed,) = one(trace(observation(0, output={**answer, "status": "error"}))).steps
+    assert (failed.severity, failed.error) == ("error", {"type": "ToolError", "message": "blue"})
+
+
+def test_fields_of_a_wrong_type_are_kept_as_they_were() -> None:
+    """A name that is no text, or a level nobody knows, has no place in a step: it stays in extra."""
+    (step,) = one(trace(observation(0, name=7, level="FATAL", model=["m"]))).steps
+
+    extra = step.extra or {}
+    assert (extra["name"], extra["level"], extra["model"]) == (7, "FATAL", ["m"])
+    assert (step.name, step.severity, step.model) == (None, "info", None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool, priced
+from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.otlp_attributes import text_of
 from workbench.data.ingest.source import Source
@@ -27,6 +27,7 @@ _PLACED = (
     "id", "traceId", "parentObservationId", "type", "name", "level", "startTime", "endTime", "model", "input",
     "output", "metadata",
 )  # fmt: skip
+_TOLD = "told by what they answered: their observations are plain spans"
 _DETAILS = "details that the input or output already holds are taken out of it, so that the classes are disjoint"
 
 
@@ -53,6 +54,9 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
     step.span_id = step.source_id
     given, answered = decoded(observation.get("input")), decoded(observation.get("output"))
     extra = {**(rest(observation, *_PLACED, *map(snake, _PLACED)) or {}), **known(metadata=metadata)}
+    extra |= misfits(observation, "traceId", "parentObservationId", "type", "name", "level", "model")
+    if isinstance(level, str) and level not in _SEVERITIES:
+        extra["level"] = level
     for name, moment in (("startTime", start), ("endTime", end)):
         if moment is None and field(observation, name) is not None:
             extra[name] = field(observation, name)
@@ -64,6 +68,13 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
         raw = observation.get("output")
         result = answered if isinstance(raw, str) and raw[:1] in ("{", "[") else raw
         add_tool(step, text_of(attributes, "gen_ai.tool.call.id"), given, result)
+    elif kind == "SPAN" and _is_tool_message(answered):
+        source.kept("tool calls", _TOLD)
+        step.event_type, step.name = "tool_call", text_or_none(answered.get("name")) or step.name
+        if answered.get("status") == "error":
+            step.severity = "error"
+            step.error = step.error or {"type": "ToolError", "message": answered.get("content")}
+        add_tool(step, answered["tool_call_id"], given, answered)
     elif step.event_type == "llm_call":
         add_call(step, given, answered, observation.get("output"), extra)
     else:
@@ -72,6 +83,11 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
     step.cost_usd = _cost(observation, step.usage, source)
     step.extra = extra or None
     return step
+
+
+def _is_tool_message(value: Any) -> bool:
+    """What LangChain's tools answer. Before there were observations of type TOOL, it alone told a tool's span."""
+    return isinstance(value, dict) and value.get("type") == "tool" and isinstance(value.get("tool_call_id"), str)
 
 
 def lane(step: Step) -> str | None:

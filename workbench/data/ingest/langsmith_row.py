@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
-from workbench.data.ingest.nested import add_call, add_tool, priced
+from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms, when
@@ -51,7 +51,7 @@ def step_of(row: Mapping[str, Any], source: Source) -> Step:
     step.span_id = step.source_id
     if step.severity == "error":
         step.error = _error(error)
-    extra = rest(row, *_PLACED) or {}
+    extra = (rest(row, *_PLACED) or {}) | misfits(row, "name", "trace_id", "parent_run_id", "error")
     for name, moment in (("start_time", start), ("end_time", end)):
         if moment is None and row.get(name) is not None:
             extra[name] = row[name]

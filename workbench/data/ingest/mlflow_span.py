@@ -9,7 +9,7 @@ from typing import Any
 from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool, priced
+from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
 from workbench.data.ingest.otlp_attributes import cost_of, text_of, usage_of
 from workbench.data.ingest.otlp_records import id_of
@@ -53,6 +53,7 @@ def step_of(span: Mapping[str, Any], source: Source) -> Step:
     )
     step.span_id = step.source_id
     extra = rest(span, *_PLACED) or {}
+    extra |= misfits(span, "name", "trace_id", "span_id", "parent_span_id", "parent_id")
     extra |= known(status=span.get("status"))
     told = rest(attributes, _INPUTS, _OUTPUTS)
     extra |= known(attributes=told if isinstance(span.get("attributes"), dict) else span.get("attributes"))

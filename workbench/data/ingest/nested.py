@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import fsum
 from typing import Any
@@ -121,6 +121,11 @@ def add_tool(step: Step, call_id: Any, given: Any, result: Any) -> None:
     is_error = True if step.severity == "error" else None
     step.role = "tool"
     step.tool = known(name=step.name, call_id=call_id, arguments=given, result=result, is_error=is_error)
+
+
+def misfits(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The fields that should be texts and are none, as they were."""
+    return {name: record[name] for name in names if record.get(name) is not None and not isinstance(record[name], str)}
 
 
 def priced(cost: float | None, usage: Usage | None, source: Source) -> float | None:

@@ -53,6 +53,7 @@ def span_of(record: Mapping[str, Any], source: Source, line: int | None = None) 
     begin, end = (record.get(a, record.get(b)) for a, b in (("startTime", "start_time"), ("endTime", "end_time")))
     start_ns, end_ns = _nanos(begin, source), _nanos(end, source)
     extra |= known(start_time=begin if start_ns is None else None, end_time=end if end_ns is None else None)
+    extra |= {} if isinstance(record.get("name"), str | None) else {"name": record["name"]}
     for name in ("attributes", "status", "resource", "kind"):  # of a wrong type: nothing above could read it
         if record.get(name) is not None and not isinstance(record[name], (dict, int, str) if name == "kind" else dict):
             extra[name] = record[name]
