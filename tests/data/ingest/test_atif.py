@@ -246,6 +246,13 @@ def test_ids_of_runs_and_steps_stay_when_the_file_grows() -> None:
         assert [s.source_id for s in before.steps] == [s.source_id for s in after.steps][:2]
 
 
+def test_a_step_id_that_is_not_the_place_is_kept() -> None:
+    """Steps are numbered from 1; an id that says otherwise is kept."""
+    [run], _, _ = read(trajectory(said(1), said(5), {"source": "agent", "message": "x"}))
+
+    assert [(step.extra or {}).get("step_id") for step in run.steps] == [None, 5, None]
+
+
 def test_a_placeholder_is_no_session_id() -> None:
     """Runs that share an id without a digit are told apart by what their agent said first."""
     ids = [

@@ -176,6 +176,14 @@ def test_the_last_state_of_the_agent_is_the_outcome(name: str, status: str) -> N
     assert (run.status, run.error) == (status, "Budget exceeded." if status == "failed" else None)
 
 
+def test_an_id_that_is_not_the_place_is_kept() -> None:
+    """Events that were filtered out leave gaps: an event's own id is kept where it is not its step number."""
+    [run], _, _ = read([said(0), action(7), observation(9, 7)])
+
+    assert [(step.extra or {}).get("id") for step in run.steps] == [None, 7, 9]
+    assert run.steps[2].parent_span_id == "7"
+
+
 def test_cost_of_the_events() -> None:
     """Events that carry what was accumulated so far give the run's cost and tokens with the last of them."""
     tokens = {"prompt_tokens": 50, "completion_tokens": 5, "cache_read_tokens": 20, "cache_write_tokens": 10}
@@ -191,6 +199,7 @@ def test_ids_stay_when_the_file_grows() -> None:
     [[before], _, _], [[after], _, _] = (read(events[:n]) for n in (2, 4))
 
     assert before.source_id == after.source_id != read([said(0, "Other."), action(1)])[0][0].source_id
+    assert read(events[:1])[0][0].source_id == before.source_id
     assert [step.source_id for step in after.steps] == ["0", "1", "2", "3"]
 
 

@@ -159,7 +159,7 @@ def _run(document: _Document, source: Source) -> Iterator[Run | BadLine]:
     steps: list[Step] = []
     for index, step in enumerate(record["steps"]):
         if isinstance(step, dict):
-            steps.append(read_step(step, model, source))
+            steps.append(read_step(step, len(steps) + 1, model, source))
         else:
             yield BadLine(None, f"{document.where}step {index}: expected an object, found {kind_of(step)}")
     version = record.get("schema_version")

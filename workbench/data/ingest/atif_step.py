@@ -19,8 +19,8 @@ _COPIED = "of a step copied from an earlier trajectory: counted there, the sourc
 _UNNAMED = "names no call in the source: taken as the answer of the step's last open call"
 
 
-def read_step(record: Mapping[str, Any], model: str | None, source: Source) -> Step:
-    """A step, with what of it has no place in ``extra``; ``model`` is that of the agent."""
+def read_step(record: Mapping[str, Any], number: int, model: str | None, source: Source) -> Step:
+    """The step of a number, from 1, with what of it has no place in ``extra``; ``model`` is that of the agent."""
     author, message = record.get("source"), record.get("message")
     role = _ROLES.get(author) if isinstance(author, str) else None
     step = Step(
@@ -33,8 +33,9 @@ def read_step(record: Mapping[str, Any], model: str | None, source: Source) -> S
         text=plain_text(message),
         timestamp=when(record.get("timestamp"), source),
     )
-    extra = rest(record, "step_id", *(["source"] if role else []), *(["message"] if isinstance(message, str) else []))
-    extra = extra or {}
+    placed = [*(["source"] if role else []), *(["message"] if isinstance(message, str) else [])]
+    placed += ["step_id"] if record.get("step_id") == number else []
+    extra = rest(record, *placed) or {}
     if step.timestamp is not None:
         extra.pop("timestamp", None)
     _reason(step, extra)

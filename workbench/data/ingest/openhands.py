@@ -1,10 +1,11 @@
 """OpenHands histories: a list of events (``.json``), or ``output.jsonl`` of its resolver and evaluations.
 
 An event is one step; a row of ``output.jsonl`` is one run, whose ``history`` holds them (older ones as pairs of an
-action and its observation). Neither has an id of the run, so it is made from the events up to the agent's first; in a
-row the instance or issue is put before it, and is the run's task. Times carry no zone and are taken as UTC. The answer
-of the model, with its tokens, stands on every event that it led to and is counted once by its id. Costs of the oldest
-rows are a plain list: where it is as long as what the agent did, each is that of the action in its place.
+action and its observation). Neither has an id of the run, so it is made from the first event, or, where that has no
+time, from the events up to the agent's first; in a row the instance or issue is put before it, and is the run's task.
+Times carry no zone and are taken as UTC. The answer of the model, with its tokens, stands on every event that it led to
+and is counted once by its id. Costs of the oldest rows are a plain list: where it is as long as what the agent did,
+each is that of the action in its place.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TITLE = "OpenHands event lists (.json) and output.jsonl"
 _RUNNING = {"loading", "init", "running", "paused", "awaiting_user_confirmation", "user_confirmed"}
 _FAILED = {"error", "rejected"}
 _ERROR_TYPE = re.compile(r"[\w.]*(?:Error|Exception)\b")
-_RUN_ID = "not in the file: made from the events up to the agent's first"
+_RUN_ID = "not in the file: made from the first event and its time, else from the events up to the agent's first"
 _COSTS = "a plain list in the source, as long as what the agent did: each is that of the action in its place"
 _ACCUMULATED = "the source's accumulated tokens differ from those of its events: the accumulated ones are the run's"
 _PLACED = ("history", "instruction", "error", "git_patch")
@@ -97,7 +98,9 @@ def _run(row: Mapping[str, Any], line: int | None, source: Source) -> Iterator[R
     times = [step.timestamp for step in steps if step.timestamp is not None]
     models = Counter(step.model for step in steps if step.model)
     about = mapping(row.get("metadata"))
-    begun = digest(opening(read_events, is_act))
+    # The time of its first event tells a run from every other, as long as it is written down.
+    is_timed = bool(read_events) and text_or_none(read_events[0].get("timestamp")) is not None
+    begun = digest(read_events[:1] if is_timed else opening(read_events, is_act))
     source.kept("run id", _RUN_ID)
     patch = row.get("git_patch") or mapping(row.get("test_result")).get("git_patch")
     configured = text_or_none(mapping(about.get("llm_config")).get("model"))

@@ -60,7 +60,7 @@ class Events:
         step.source_id = str(number)[:100] if has_id else digest(event)
         step.timestamp = when(event.get("timestamp"), self.source)
         extra = dict(step.extra or {})
-        for name, is_placed in (("id", has_id), ("timestamp", step.timestamp is not None)):
+        for name, is_placed in (("id", number == len(self.steps)), ("timestamp", step.timestamp is not None)):
             if is_placed:
                 extra.pop(name, None)
         self._metadata(step, event, extra)
