@@ -292,6 +292,16 @@ def test_bad_rows_and_events_are_reported_with_their_line() -> None:
     assert [line for line, _ in bad] == [2, 3, 4]
 
 
+def test_a_row_that_is_not_quite_json_keeps_its_bytes() -> None:
+    """Bytes that are no UTF-8 are replaced, that is noted, and the row as it was is kept beside its first event."""
+    content = json.dumps(row()).encode().replace(b"I look.", b"I \xff look.")
+
+    [run], bad, source = read(content, "output.jsonl")
+
+    assert (bad, run.steps[1].text) == ([], "I \ufffd look.")
+    assert (run.steps[0].raw, noted(source, "JSON")) == (content, [1])
+
+
 @pytest.mark.parametrize("content", [b"{\n}", b'{\n "history": 3}'])
 def test_a_document_without_history_is_reported(content: bytes) -> None:
     """A document over several lines that holds no history is one line that says so."""

@@ -65,10 +65,13 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         if isinstance(record, BadLine):
             yield record
             continue
-        for change in record.changed:
-            source.changed("JSON", f"{change}: read as far as it can be")
         if isinstance(record.value.get("history"), list):
-            yield from _run(record.value, record.line, source)
+            for item in _run(record.value, record.line, source):
+                if record.changed and isinstance(item, Run) and item.steps:
+                    item.steps[0].raw = record.data
+                    for change in record.changed:
+                        source.changed("JSON", f"{change}: the row's own bytes are kept in raw of its first event")
+                yield item
         else:
             found = kind_of(record.value.get("history"))
             yield BadLine(record.line, f"expected a row with a list history, found {found}")
