@@ -180,6 +180,71 @@ def who_and_when(n: int = 4, text: Any = "hello") -> bytes:
     return dumps({**about, "history": history, "mistake_agent": "Solver", "mistake_step": "1"})
 
 
+# -- langfuse, openinference, mlflow, langsmith: one observation, span or row is one step ------------------------------
+
+
+def langfuse(n: int = 4, text: Any = "hello") -> bytes:
+    observations = [
+        {
+            "id": f"o{i}",
+            "traceId": "t1",
+            "parentObservationId": None,
+            "type": "SPAN",
+            "name": f"step {i}",
+            "startTime": f"2025-05-01T12:00:{i % 60:02d}Z",
+            "endTime": f"2025-05-01T12:00:{i % 60:02d}Z",
+            "statusMessage": text,
+        }
+        for i in range(n)
+    ]
+    return dumps({"trace": {"id": "t1", "projectId": "p", "name": "shop"}, "observations": observations})
+
+
+def openinference(n: int = 4, text: Any = "hello") -> bytes:
+    spans = [
+        {
+            "name": f"span {i}",
+            "spanContext": {"traceId": "0af7651916cd43dd8448eb211c80319d", "spanId": f"{i + 1:016x}"},
+            "startTime": [1_700_000_000 + i, 0],
+            "endTime": [1_700_000_001 + i, 0],
+            "attributes": {"text": text},
+        }
+        for i in range(n)
+    ]
+    return b"".join(dumps(span) + b"\n" for span in spans)
+
+
+def mlflow(n: int = 4, text: Any = "hello") -> bytes:
+    spans = [
+        {
+            "span_id": f"{i + 1:016x}",
+            "otel_trace_id": "0af7651916cd43dd8448eb211c80319e",
+            "name": f"span {i}",
+            "start_time_unix_nano": START_NS + i * SECOND_NS,
+            "end_time_unix_nano": START_NS + (i + 1) * SECOND_NS,
+            "attributes": {"text": text},
+        }
+        for i in range(n)
+    ]
+    return dumps({"info": {"trace_id": "tr-1", "state": "OK", "trace_metadata": {}}, "data": {"spans": spans}})
+
+
+def langsmith(n: int = 4, text: Any = "hello") -> bytes:
+    lines = [
+        {
+            "id": f"00000000-0000-4000-8000-{i:012d}",
+            "trace_id": "00000000-0000-4000-8000-000000000000",
+            "name": f"step {i}",
+            "run_type": "chain",
+            "start_time": f"2025-05-01T12:00:{i % 60:02d}Z",
+            "end_time": f"2025-05-01T12:00:{i % 60:02d}Z",
+            "inputs": {"text": text},
+        }
+        for i in range(n)
+    ]
+    return b"".join(dumps(line) + b"\n" for line in lines)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format: a maker of files, the file name, and the rows of a file made with its defaults."""
@@ -204,9 +269,24 @@ KINDS = {
     "swe-agent": Kind(swe_agent, "run.traj", 1, 4),
     "openhands": Kind(openhands, "events.json", 1, 4),
     "who-and-when": Kind(who_and_when, "1.json", 1, 4),
+    "langfuse": Kind(langfuse, "export.trace.json", 1, 4),
+    "openinference": Kind(openinference, "spans.jsonl", 1, 4),
+    "mlflow": Kind(mlflow, "trace.json", 1, 4),
+    "langsmith": Kind(langsmith, "runs.jsonl", 1, 4),
 }
-LINES = ("claude-code", "otlp", "codex", "pi")
-DOCUMENTS = ("inspect-json", "tau-bench", "tau2", "gemini-cli", "atif", "swe-agent", "openhands", "who-and-when")
+LINES = ("claude-code", "otlp", "codex", "pi", "openinference", "langsmith")
+DOCUMENTS = (
+    "inspect-json",
+    "tau-bench",
+    "tau2",
+    "gemini-cli",
+    "atif",
+    "swe-agent",
+    "openhands",
+    "who-and-when",
+    "langfuse",
+    "mlflow",
+)
 
 # -- what the store holds ----------------------------------------------------------------------------------------------
 

@@ -351,6 +351,18 @@ def test_parts_that_are_none_are_reported() -> None:
     assert len(run.steps) == 2
 
 
+def test_a_line_that_is_no_text_keeps_its_bytes() -> None:
+    """Bytes that are not UTF-8 are replaced and noted; the line's own are kept with its observation."""
+    lines = [json.dumps(observation(n)).encode().replace(b"step 1", b"step \xff") for n in range(2)]
+    (loose,), _, source = read(b"\n".join(lines), "x.jsonl")
+    (whole,), _, _ = read(json.dumps(trace(observation(1))).encode().replace(b"step 1", b"step \xff"), "x.jsonl")
+
+    assert [step.raw for step in loose.steps] == [None, lines[1]]
+    assert [step.name for step in loose.steps] == ["step 0", "step \ufffd"]
+    assert "JSON" in {note.what for note in source.notes}
+    assert b"\xff" in (whole.steps[0].raw or b"")
+
+
 def test_a_document_cut_off_is_one_error() -> None:
     """A document that breaks off says where."""
     content = json.dumps(trace(observation(0)), indent=1).encode()[:-30]

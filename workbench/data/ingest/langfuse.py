@@ -47,6 +47,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace, in the order in which traces first appear; what is no trace is reported."""
     source.is_strict = True
     loose: dict[str, list[Any]] = {}
+    raw: dict[int, bytes] = {}  # by the identity of the observation of a line whose text is not what was parsed
     for item in values(source, "data"):
         if isinstance(item, BadLine):
             yield item
@@ -54,13 +55,18 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         line, record = item.line, item.value
         if isinstance(record, dict) and _is_trace(record):
             trace = record["trace"] if isinstance(record.get("trace"), dict) else record
-            yield from _trace(trace, _observations(record, trace, source), source, line)
+            observations = _observations(record, trace, source)
+            if item.data is not None and observations and isinstance(observations[0], dict):
+                raw[id(observations[0])] = item.data
+            yield from _trace(trace, observations, source, line, raw)
         elif isinstance(record, dict) and field(record, "traceId") and "type" in record:
             loose.setdefault(str(field(record, "traceId")), []).append(record)
+            if item.data is not None:
+                raw[id(record)] = item.data
         else:
             yield BadLine(line, "expected a trace with its observations, or an observation with traceId and type")
     for trace_id, observations in loose.items():
-        yield from _trace({"id": trace_id}, observations, source, None)
+        yield from _trace({"id": trace_id}, observations, source, None, raw)
 
 
 def _is_trace(record: Mapping[str, Any]) -> bool:
@@ -83,12 +89,13 @@ def _observations(record: Mapping[str, Any], trace: Mapping[str, Any], source: S
 
 
 def _trace(
-    trace: Mapping[str, Any], observations: list[Any], source: Source, line: int | None
+    trace: Mapping[str, Any], observations: list[Any], source: Source, line: int | None, raw: dict[int, bytes]
 ) -> Iterator[Run | BadLine]:
     steps: list[Step] = []
     for index, observation in enumerate(observations):
         if isinstance(observation, dict):
             steps.append(step_of(observation, source))
+            steps[-1].raw = raw.pop(id(observation), None)
         else:
             yield BadLine(line, f"observation {index}: expected an object, found {type(observation).__name__}")
     yield _run(trace, [o for o in observations if isinstance(o, dict)], steps, source)

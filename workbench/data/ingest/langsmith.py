@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import known, mapping, text_or_none, title
+from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.langsmith_row import is_row, step_of
 from workbench.data.ingest.nested import Steps
-from workbench.data.ingest.normal import BadLine, Run, TaskRef
+from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
 from workbench.data.ingest.source import Head, Source, kind_of
 from workbench.data.ingest.values import values
 
@@ -38,17 +38,23 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace, in the order in which traces first appear; what is no row is reported."""
     source.is_strict = True
     traces: dict[str, list[dict[str, Any]]] = {}
+    raw: dict[int, bytes] = {}  # by the identity of the first row of a line whose text is not what was parsed
     for item in values(source, "runs", "data"):
         if isinstance(item, BadLine):
             yield item
             continue
-        for row in _flat(item.value):
+        for n, row in enumerate(_flat(item.value)):
             if isinstance(row, dict) and is_row(row):
                 traces.setdefault(_trace_id(row), []).append(row)
+                if n == 0 and item.data is not None:
+                    raw[id(row)] = item.data
             else:
                 yield BadLine(item.line, f"expected a run with id and run_type, found {kind_of(row)}")
     for trace_id, rows in traces.items():
-        yield _run(trace_id, rows, source)
+        steps = [step_of(row, source) for row in rows]
+        for row, step in zip(rows, steps, strict=True):
+            step.raw = raw.get(id(row))
+        yield _run(trace_id, rows, steps, source)
 
 
 def _flat(record: Any) -> Iterator[Any]:
@@ -59,7 +65,9 @@ def _flat(record: Any) -> Iterator[Any]:
         inside = row.get("child_runs") if isinstance(row, dict) else None
         if isinstance(inside, list) and isinstance(row, dict):
             about = known(trace_id=_trace_id(row), parent_run_id=row.get("id"))
-            pending += [{**about, **child} if isinstance(child, dict) else child for child in reversed(inside)]
+            pending += [
+                {**about, **(rest(child) or {})} if isinstance(child, dict) else child for child in inside[::-1]
+            ]
             row = {key: value for key, value in row.items() if key != "child_runs"}
         yield row
 
@@ -70,8 +78,7 @@ def _trace_id(row: Mapping[str, Any]) -> str:
     return str(found)
 
 
-def _run(trace_id: str, rows: list[dict[str, Any]], source: Source) -> Run:
-    steps = [step_of(row, source) for row in rows]
+def _run(trace_id: str, rows: list[dict[str, Any]], steps: list[Step], source: Source) -> Run:
     tree = Steps(steps, order=[str(row.get("dotted_order") or "") for row in rows])
     top = tree.tops[0]
     root = next(row for row, step in zip(rows, steps, strict=True) if step is top)

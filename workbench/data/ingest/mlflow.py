@@ -65,6 +65,8 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                 steps.append(step_of(span, source))
             else:
                 yield BadLine(line, f"span {index}: expected an object, found {kind_of(span)}")
+        if steps:
+            steps[0].raw = item.data
         yield _run(info, data, steps, source)
 
 
