@@ -225,16 +225,19 @@ class Frames:
         )
         return f" Did you mean {close[0]!r}?" if close else ""
 
-    def sql(self, query: str, *, limit: int | None = None) -> pl.DataFrame:
+    def sql(self, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
         """One read-only SELECT on Postgres, as a frame.
 
         Names without a schema are ours. UUIDs, JSON and other types that Polars lacks arrive as text, ``numeric`` as
-        Float64.
+        Float64. A date or time outside the years 1 to 9999 (``infinity`` too) is null; ``::text`` shows it.
 
         Parameters
         ----------
         query
             One statement that gives rows: SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW.
+        params
+            Values of ``$1``, ``$2``, … in order, never read as SQL: ``sql("… WHERE id = $1", params=[run])``. A list
+            or a Polars series is an array: ``id = ANY($1)``.
         limit
             Rows at most.
 
@@ -242,15 +245,18 @@ class Frames:
         ------
         QueryError
             The server refused it, with its reason, place and hint.
+        ConfigurationError
+            ``params`` is no list.
         """
         from workbench.data.frames.sql import run_sql
 
-        return run_sql(self.store, query, limit=limit)
+        return run_sql(self.store, query, params=params, limit=limit)
 
-    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, *, params: Sequence[Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over frames given by name: ``duckdb("SELECT … FROM runs", runs=runs)``.
 
-        It sees these frames and nothing else: no files, no network.
+        It sees these frames and nothing else: no files, no network. ``params`` are the values of ``$1``, ``$2``, … as
+        in :meth:`sql`, and so is what becomes of times outside the years 1 to 9999.
 
         Raises
         ------
@@ -259,7 +265,7 @@ class Frames:
         """
         from workbench.data.frames.sql import run_duckdb
 
-        return run_duckdb(query, frames)
+        return run_duckdb(query, frames, params=params)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
