@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -117,21 +117,23 @@ class Workbench:
         """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
         return self.frames.environments(**filters)
 
-    def pages(self, frame: str, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
+    def pages(
+        self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any
+    ) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
-        return self.frames.pages(frame, size=size, **filters)
+        return self.frames.pages(frame, run, size=size, **filters)
 
-    def scan(self, frame: str, **filters: Any) -> pl.LazyFrame:
+    def scan(self, frame: str, run: Any = None, **filters: Any) -> pl.LazyFrame:
         """A frame larger than memory, lazily. See :meth:`workbench.data.frames.load.Frames.scan`."""
-        return self.frames.scan(frame, **filters)
+        return self.frames.scan(frame, run, **filters)
 
-    def sql(self, query: str, **options: Any) -> pl.DataFrame:
+    def sql(self, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
         """Read-only SQL on Postgres. See :meth:`workbench.data.frames.load.Frames.sql`."""
-        return self.frames.sql(query, **options)
+        return self.frames.sql(query, params=params, limit=limit)
 
-    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, *, params: Sequence[Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over the frames given by name. See :meth:`workbench.data.frames.load.Frames.duckdb`."""
-        return self.frames.duckdb(query, **frames)
+        return self.frames.duckdb(query, params=params, **frames)
 
     # -- records -------------------------------------------------------------------------------------------------
 
@@ -143,12 +145,14 @@ class Workbench:
         return Repository(self.store)
 
     def execution(self, run: Any) -> Execution:
-        """One run by id, id prefix (4 characters or more) or record.
+        """One run by id, id prefix (4 characters or more), record, or a frame or series of one row.
 
         Raises
         ------
         NotFoundError
             No such run, or several share the prefix.
+        ConfigurationError
+            A frame or series of no row or several.
         """
         return self.records.executions.get(self.frames.run_id(run))
 
@@ -169,12 +173,12 @@ class Workbench:
         return Recording(self.store, agent_type=agent_type, **about)
 
     def state(self, run: Any, step: int) -> Any:
-        """The state of a run after a step, as plain Python data.
+        """The state of a run after a step, that of its last snapshot until then, as plain Python data.
 
         Raises
         ------
         NotFoundError
-            No such run, or it has no state at or before that step.
+            No such run or step, or no snapshot at or before the step.
         """
         from .data.store.snapshots import state_at
 
