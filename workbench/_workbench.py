@@ -117,9 +117,7 @@ class Workbench:
         """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
         return self.frames.environments(**filters)
 
-    def pages(
-        self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any
-    ) -> Iterator[pl.DataFrame]:
+    def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
         return self.frames.pages(frame, run, size=size, **filters)
 

@@ -22,9 +22,10 @@ from workbench.data.frames.columns import schema
 from workbench.data.frames.fields import Field, decode
 from workbench.data.frames.predicate import as_sql
 from workbench.data.frames.query import PAGE_KEYS, Query
+from workbench.data.frames.runs import run_id, run_ids
 from workbench.data.frames.transport import transport_of
 from workbench.data.store.tables import EXECUTION_STATUSES, PRIORITIES, SEVERITIES, TASK_STATUSES
-from workbench.errors import ConfigurationError, NotFoundError, StoreUnavailableError
+from workbench.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
@@ -35,7 +36,6 @@ Fields = Mapping[str, str | tuple[str, Any]] | None
 
 _PARTS = 4  # connections for one frame
 _PART_BLOCKS = 4096  # of 8 KB, at least; below that a second connection gains nothing
-_ID_CHARS = 4  # of an abbreviated id
 
 
 class Frames:
@@ -77,7 +77,8 @@ class Frames:
         Parameters
         ----------
         run
-            One run (id, id prefix, record) or a list of them; ``None`` = all.
+            A run (id, id prefix, record), a list or series of them, or a frame of runs (``browser.selected``: column
+            ``id``) or of their events (column ``execution_id``); ``None`` = all.
         **filters
             ``event_type``, ``name``, ``agent``, ``category``, ``severity``: one or several values; ``since``, ``until``
             by the event's time; ``where``, ``limit``, ``fields``, ``columns`` as in :meth:`executions`. Leave ``data``
@@ -160,19 +161,19 @@ class Frames:
         _known_frame(frame)
         size = _page_size(frame, filters) if size is None else _checked_size(size)
         self._query(frame, {**filters})  # what is wrong with the filters is said now
-        given = tuple(filters.pop("columns", None) or schema(frame))
-        fields = _fields(filters.get("fields"))
+        given = _known(filters.pop("columns", None) or list(schema(frame)), frame)
+        fields = _fields(filters.get("fields"), frame)
         if any(field.dtype is None for field in fields):
             raise ConfigurationError(
                 "A lazy frame needs to know its dtypes: fields={'tokens': ('data.usage.input_tokens', pl.Int64)}."
             )
-        whole = {name: schema(frame)[name] for name in _known(given, frame)} | {f.name: f.dtype for f in fields}
+        whole = {name: schema(frame)[name] for name in given} | {f.name: f.dtype for f in fields}
 
         def read(
             with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
         ) -> Iterator[pl.DataFrame]:
             wanted = [name for name in whole if with_columns is None or name in with_columns]
-            columns = [name for name in wanted if name in given] or list(given[:1])
+            columns = [name for name in wanted if name in given] or given[:1]
             options = {**filters, "columns": columns}
             # The first n rows are chosen before the predicate: then the predicate must not choose first, in the server.
             bounds = [n for n in (n_rows, filters.get("limit")) if n is not None]
@@ -189,41 +190,16 @@ class Frames:
     # -- ids and SQL -------------------------------------------------------------------------------------------------
 
     def run_id(self, run: Any) -> str:
-        """The id of a run given as record, UUID, id, or an abbreviation of 4 characters or more.
+        """The id of a run given as record, UUID, id, an abbreviation of 4 characters or more, or a frame of one run.
 
         Raises
         ------
         NotFoundError
             No run, or several, begin so.
+        ConfigurationError
+            A frame, series or list of no run or several.
         """
-        text = str(getattr(run, "id", run)).strip().lower()
-        if len(text) == 36:
-            text = str(filters.as_uuid(text))
-        bare = text.replace("-", "")
-        if len(bare) < _ID_CHARS or not all(c in "0123456789abcdef" for c in bare) or len(bare) > 32:
-            raise NotFoundError(
-                f"No execution {text!r}. Give an id, or its first {_ID_CHARS} characters or more."
-                " List them with bench.executions().",
-                run=text,
-            )
-        low, high = bare.ljust(32, "0"), bare.ljust(32, "f")
-        query = sql.SQL(
-            "SELECT id::text AS id FROM workbench.agent_executions"
-            " WHERE id BETWEEN {}::uuid AND {}::uuid ORDER BY id LIMIT 6"
-        ).format(sql.Literal(low), sql.Literal(high))
-        found = self.transport.fetch(query, {"id": pl.String})["id"].to_list()
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NotFoundError(f"{len(found)} executions or more begin with {text!r}: {', '.join(found)}.", run=text)
-        raise NotFoundError(f"No execution {text!r}.{self._similar(text)} List them with bench.executions().", run=text)
-
-    def _similar(self, text: str) -> str:
-        newest = self.executions(limit=1000, columns=["id"])["id"].to_list()
-        close = difflib.get_close_matches(text, newest, 1, cutoff=0.7) or difflib.get_close_matches(
-            text, [one[: len(text)] for one in newest], 1, cutoff=0.7
-        )
-        return f" Did you mean {close[0]!r}?" if close else ""
+        return run_id(self.transport, run)
 
     def sql(self, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
         """One read-only SELECT on Postgres, as a frame.
@@ -272,8 +248,7 @@ class Frames:
     def _of_run(self, run: Any, filters: dict[str, Any]) -> dict[str, Any]:
         if run is None:
             return filters
-        runs = [run] if isinstance(run, str) or not isinstance(run, Iterable) or hasattr(run, "id") else list(run)
-        return {**filters, "runs": [self.run_id(one) for one in runs]}
+        return {**filters, "runs": run_ids(self.transport, run)}
 
     def _frame(self, frame: str, given: dict[str, Any]) -> pl.DataFrame:
         query = self._query(frame, given)
@@ -318,7 +293,7 @@ class Frames:
     def _query(self, frame: str, given: dict[str, Any]) -> Query:
         given = {name: value for name, value in given.items() if value is not None}
         columns = _known(given.pop("columns", None) or list(schema(frame)), frame)
-        fields = _fields(given.pop("fields", None))
+        fields = _fields(given.pop("fields", None), frame)
         query = Query(frame, columns=columns, fields=fields, limit=_limit(given.pop("limit", None)))
         if "where" in given:
             query.where = _condition_text(given.pop("where"), frame)
@@ -384,9 +359,15 @@ def _page_size(frame: str, given: Mapping[str, Any]) -> int:
     return 500 if has_states else 50_000
 
 
-def _fields(given: Fields) -> list[Field]:
+def _fields(given: Fields, frame: str) -> list[Field]:
     found = []
     for name, path in (given or {}).items():
+        if name in schema(frame):
+            raise ConfigurationError(
+                f"fields[{name!r}]: {frame} has a column {name!r} already. Give the field a name of its own, like"
+                f" {'my_' + name!r}; the columns are: {', '.join(schema(frame))}.",
+                value=name,
+            )
         found.append(Field(name, path, None) if isinstance(path, str) else Field(name, *path))
     return found
 
@@ -407,7 +388,8 @@ def _limit(given: Any) -> int | None:
     return given
 
 
-def _known(names: Sequence[str], frame: str) -> list[str]:
+def _known(names: str | Sequence[str], frame: str) -> list[str]:
+    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     for name in names:
         if name not in schema(frame):
             close = difflib.get_close_matches(name, schema(frame), 1)
@@ -417,7 +399,7 @@ def _known(names: Sequence[str], frame: str) -> list[str]:
                 + f" It has: {', '.join(schema(frame))}.",
                 value=name,
             )
-    return list(names)
+    return names
 
 
 _FILTERS = {
