@@ -182,6 +182,7 @@ def test_in_jupyterlab(notebook: Any, shot: Callable) -> None:
     page = notebook.page
     page.locator(".wb-timeline[data-painted]").first.wait_for()
     first = page.locator(".wb-timeline").first
+    expect(first.locator(".wb-chip").first).to_have_css("border-radius", "11px")  # JupyterLab has a rule for buttons
     canvas = first.locator(".wb-tl-stage")
     notebook.drag(canvas, 0.2, 0.9, 0.4, 0.9)
     expect(page.locator("[data-wb-static]").first).to_be_hidden()
