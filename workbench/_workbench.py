@@ -98,7 +98,7 @@ class Workbench:
         return Frames(self.store)
 
     def executions(self, **filters: Any) -> pl.DataFrame:
-        """Runs, newest first. See :meth:`workbench.data.frames.load.Frames.executions`."""
+        """Runs, newest first, behind them those without times. See :meth:`workbench.data.frames.load.Frames.executions`."""
         return self.frames.executions(**filters)
 
     def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:

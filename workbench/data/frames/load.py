@@ -48,7 +48,7 @@ class Frames:
     # -- the frames --------------------------------------------------------------------------------------------------
 
     def executions(self, **filters: Any) -> pl.DataFrame:
-        """Runs, newest first.
+        """Runs, newest first by ``started_at``; behind them those without times, in the order of their source.
 
         Parameters
         ----------
