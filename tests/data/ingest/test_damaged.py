@@ -100,7 +100,7 @@ def test_the_shell_names_a_place_only_where_there_is_one(
     log = put(tmp_path, "log.eval", inspect_eval(3)[:-400])
     session = put(tmp_path, "session.jsonl", SESSION + b"42\n")
 
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(["--url", database_url, "ingest", str(log), str(session)])
 
     said = capsys.readouterr().err
