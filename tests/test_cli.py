@@ -336,13 +336,22 @@ def test_ingest_of_what_cannot_be_read_fails(ask: Callable[..., Answer], tmp_pat
 
 def test_report(ask: Callable[..., Answer], runs: list[str], tmp_path: Path, database_url: str):
     """`report RUN -o F` writes one file that names the run and not the connection."""
-    answer = ask("report", runs[0], "-o", str(tmp_path / "new" / "run.html"), "--json")
+    answer = ask("report", runs[0], "-o", str(tmp_path / "run.html"), "--json")
 
-    page = (tmp_path / "new" / "run.html").read_text("utf-8")
-    assert answer.json == {"output": str(tmp_path / "new" / "run.html"), "size_bytes": len(page.encode())}
+    page = (tmp_path / "run.html").read_text("utf-8")
+    assert answer.json == {"output": str(tmp_path / "run.html"), "size_bytes": len(page.encode())}
     assert "run False" in page
     assert database_url not in page
     assert "\x1b[31m" not in page
+
+
+def test_report_makes_no_folder(ask: Callable[..., Answer], runs: list[str], tmp_path: Path):
+    """A report whose folder does not exist is an error that names the folder; nothing is made."""
+    answer = ask("report", runs[0], "-o", str(tmp_path / "mispelt" / "run.html"))
+
+    assert answer.code == 1
+    assert f"there is no folder {tmp_path / 'mispelt'}. Make it, or" in " ".join(answer.err.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_schema_verbs(ask: Callable[..., Answer]):
@@ -373,12 +382,12 @@ def test_a_home_of_its_own_end_to_end(tmp_path: Path):
     """With nothing but a folder: the demo runs, its runs are listed, stdout is JSON alone."""
     home = tmp_path / "home"
 
-    demo = spawn("demo", "-n", "6", "--output", str(tmp_path / "out"), "--json", home=home)
+    demo = spawn("demo", "-n", "6", "--output", str(tmp_path / "new" / "out"), "--json", home=home)
     listed = spawn("executions", "--json", home=home, NO_COLOR="1")
 
     assert demo.returncode == 0, demo.stderr
     assert json.loads(demo.stdout)["n_runs"] == 6
-    assert (tmp_path / "out" / "cohort_report.html").stat().st_size > 100_000
+    assert (tmp_path / "new" / "out" / "cohort_report.html").stat().st_size > 100_000
     assert len(json.loads(listed.stdout)) == 6
 
 

@@ -57,7 +57,9 @@ def ingest(
 
 def report(
     ctx: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HTML file to write, in a folder that exists.", metavar="FILE")
+    ],
     run: Annotated[
         str | None, typer.Argument(help="Id of a run, or its first characters; without it, all runs.")
     ] = None,
@@ -95,12 +97,20 @@ def demo(
     ctx: typer.Context,
     n: Annotated[int, typer.Option("-n", min=1, help="How many runs.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same requests and faults.")] = 2026,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.", metavar="DIR")] = Path("out"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the report; made when it is not there.", metavar="DIR")
+    ] = Path("out"),
 ) -> None:
     """Let a small agent work, capture it, and write a report about its runs."""
     from .. import demo as shop
 
     shell: Shell = ctx.obj
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"--output is {str(output)!r}, which cannot be a folder: {problem.strerror}."
+        ) from None
     with shell.bench() as bench:
         done = shop.run(bench, n=n, seed=seed, progress=sys.stderr.isatty())
         shell.say(f"{done}. Writing the report …")
