@@ -98,7 +98,7 @@ class Workbench:
         return Frames(self.store)
 
     def executions(self, **filters: Any) -> pl.DataFrame:
-        """Runs, newest first, behind them those without times. See :meth:`workbench.data.frames.load.Frames.executions`."""
+        """Runs, newest first; those without times last. See :meth:`workbench.data.frames.load.Frames.executions`."""
         return self.frames.executions(**filters)
 
     def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
@@ -125,13 +125,13 @@ class Workbench:
         """A frame larger than memory, lazily. See :meth:`workbench.data.frames.load.Frames.scan`."""
         return self.frames.scan(frame, run, **filters)
 
-    def sql(self, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
+    def sql(self, query: str, params: Sequence[Any] | None = None, *, limit: int | None = None) -> pl.DataFrame:
         """Read-only SQL on Postgres. See :meth:`workbench.data.frames.load.Frames.sql`."""
-        return self.frames.sql(query, params=params, limit=limit)
+        return self.frames.sql(query, params, limit=limit)
 
-    def duckdb(self, query: str, *, params: Sequence[Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, params: Sequence[Any] | None = None, /, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over the frames given by name. See :meth:`workbench.data.frames.load.Frames.duckdb`."""
-        return self.frames.duckdb(query, params=params, **frames)
+        return self.frames.duckdb(query, params, **frames)
 
     # -- records -------------------------------------------------------------------------------------------------
 

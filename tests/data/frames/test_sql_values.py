@@ -60,7 +60,7 @@ def test_values_are_given_beside_the_query(bench, way, history):
     query = "SELECT name FROM agent_executions WHERE {} ORDER BY name"
 
     def names(condition, *params):
-        return bench.sql(query.format(condition), params=params)["name"].to_list()
+        return bench.sql(query.format(condition), params)["name"].to_list()
 
     assert names("score < $2 AND status = $1", "failed", 0.5) == ["run 1", "run 4"]
     assert names("name = $1 OR name = $1", "run 2") == ["run 2"]
@@ -85,12 +85,11 @@ def test_a_query_with_values_has_the_same_types(bench, way, history):
 
 
 def test_duckdb_takes_values_too(bench):
-    """One spelling in both."""
+    """One spelling in both, and a frame may have any name."""
     runs = pl.DataFrame({"id": ["a", "b", "c"], "n": [1, 2, 3]})
 
-    assert bench.duckdb("SELECT id FROM runs WHERE n > $1 AND id <> $2", params=[1, "c"], runs=runs)[
-        "id"
-    ].to_list() == ["b"]
+    assert bench.duckdb("SELECT id FROM runs WHERE n > $1 AND id <> $2", [1, "c"], runs=runs)["id"].to_list() == ["b"]
+    assert bench.duckdb("SELECT count(*) AS n FROM params, query", params=runs, query=runs).item() == 9
 
 
 @pytest.mark.parametrize(
@@ -106,9 +105,9 @@ def test_a_wrong_number_of_values_is_said(bench, query, params):
 def test_values_come_in_a_list(bench, params):
     """A text would be taken letter by letter; names have no order."""
     with pytest.raises(ConfigurationError, match=r"is no list. Write \$1, \$2, … in the query"):
-        bench.sql("SELECT $1", params=params)
+        bench.sql("SELECT $1", params)
     with pytest.raises(ConfigurationError, match="is no list"):
-        bench.duckdb("SELECT $1", params=params)
+        bench.duckdb("SELECT $1", params)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ class Frames:
         self.store = store
         self.transport = transport_of(store)
 
+    def __repr__(self) -> str:
+        return f"Frames({self.store})"
+
     # -- the frames --------------------------------------------------------------------------------------------------
 
     def executions(self, **filters: Any) -> pl.DataFrame:
@@ -201,7 +204,7 @@ class Frames:
         """
         return run_id(self.transport, run)
 
-    def sql(self, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
+    def sql(self, query: str, params: Sequence[Any] | None = None, *, limit: int | None = None) -> pl.DataFrame:
         """One read-only SELECT on Postgres, as a frame.
 
         Names without a schema are ours. UUIDs, JSON and other types that Polars lacks arrive as text, ``numeric`` as
@@ -212,8 +215,8 @@ class Frames:
         query
             One statement that gives rows: SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW.
         params
-            Values of ``$1``, ``$2``, … in order, never read as SQL: ``sql("… WHERE id = $1", params=[run])``. A list
-            or a Polars series is an array: ``id = ANY($1)``.
+            Values of ``$1``, ``$2``, … in order, never read as SQL: ``sql("… WHERE id = $1", [run])``. A list or a
+            Polars series is an array: ``id = ANY($1)``.
         limit
             Rows at most.
 
@@ -228,11 +231,12 @@ class Frames:
 
         return run_sql(self.store, query, params=params, limit=limit)
 
-    def duckdb(self, query: str, *, params: Sequence[Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, params: Sequence[Any] | None = None, /, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over frames given by name: ``duckdb("SELECT … FROM runs", runs=runs)``.
 
-        It sees these frames and nothing else: no files, no network. ``params`` are the values of ``$1``, ``$2``, … as
-        in :meth:`sql`, and so is what becomes of times outside the years 1 to 9999.
+        It sees these frames and nothing else: no files, no network. The values of ``$1``, ``$2``, … come second, as in
+        :meth:`sql`: ``duckdb("SELECT … WHERE n > $1", [3], runs=runs)``. Times outside the years 1 to 9999 are null
+        there too.
 
         Raises
         ------
@@ -323,7 +327,9 @@ class Frames:
         alias = Query.alias(frame)
         column = sql.SQL("{}.{}").format(alias, sql.Identifier(name))
         if name == "ids":
-            return filters.ids(sql.SQL("{}.id").format(alias), [value] if isinstance(value, str) else value)
+            value = value["id"] if isinstance(value, pl.DataFrame) and "id" in value.columns else value
+            one = isinstance(value, str) or not isinstance(value, Iterable)
+            return filters.ids(sql.SQL("{}.id").format(alias), [value] if one else value)
         if name == "runs":
             return filters.ids(sql.SQL("{}.execution_id").format(alias), value)
         if name == "task":
@@ -348,9 +354,9 @@ def _known_frame(frame: str) -> None:
         )
 
 
-def _checked_size(size: int) -> int:
-    if size < 1:
-        raise ConfigurationError(f"size={size} must be 1 or more.", size=size)
+def _checked_size(size: Any) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"size={size!r} must be a whole number, 1 or more.", size=size)
     return size
 
 
@@ -361,6 +367,8 @@ def _page_size(frame: str, given: Mapping[str, Any]) -> int:
 
 def _fields(given: Fields, frame: str) -> list[Field]:
     found = []
+    if not isinstance(given, Mapping | None):
+        raise ConfigurationError(f"fields={given!r}: give a name to each path, {_FIELDS}.", value=given)
     for name, path in (given or {}).items():
         if name in schema(frame):
             raise ConfigurationError(
@@ -368,11 +376,20 @@ def _fields(given: Fields, frame: str) -> list[Field]:
                 f" {'my_' + name!r}; the columns are: {', '.join(schema(frame))}.",
                 value=name,
             )
-        found.append(Field(name, path, None) if isinstance(path, str) else Field(name, *path))
+        if isinstance(path, str):
+            path = (path, None)
+        if not isinstance(path, Sequence) or len(path) != 2 or not isinstance(path[0], str):
+            raise ConfigurationError(f"fields[{name!r}]={path!r} is no path: write {_FIELDS}.", value=path)
+        found.append(Field(name, *path))
     return found
 
 
-def _condition_text(given: str, frame: str) -> str:
+def _condition_text(given: Any, frame: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f'where={given!r} is no text. Write a condition in SQL, like "cost_usd > 1", or filter the frame.',
+            value=given,
+        )
     if frame == "snapshots" and re.search(r"\bstate\b", re.sub(r"'[^']*'", "", given)):
         raise ConfigurationError(
             "where cannot speak of the state of a snapshot: most are stored as patches. Filter the frame instead:"
@@ -388,11 +405,12 @@ def _limit(given: Any) -> int | None:
     return given
 
 
-def _known(names: str | Sequence[str], frame: str) -> list[str]:
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+def _known(names: Any, frame: str) -> list[str]:
+    one = isinstance(names, str) or not isinstance(names, Iterable)
+    names = [names] if one else list(dict.fromkeys(names))
     for name in names:
         if name not in schema(frame):
-            close = difflib.get_close_matches(name, schema(frame), 1)
+            close = difflib.get_close_matches(str(name), schema(frame), 1)
             raise ConfigurationError(
                 f"{frame} has no column {name!r}."
                 + (f" Did you mean {close[0]!r}?" if close else "")
@@ -402,6 +420,7 @@ def _known(names: str | Sequence[str], frame: str) -> list[str]:
     return names
 
 
+_FIELDS = "fields={'tokens': 'data.usage.input_tokens'} or {'tokens': ('data.usage.input_tokens', pl.Int64)}"
 _FILTERS = {
     "executions": ("status", "since", "until", "agent_type", "model", "task", "source", "ids"),
     "events": ("event_type", "name", "agent", "category", "severity", "since", "until", "ids", "runs"),

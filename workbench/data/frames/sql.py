@@ -46,6 +46,8 @@ def run_sql(store: Store, query: str, *, params: Sequence[Any] | None = None, li
     values = _values(params)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise ConfigurationError(f"limit={limit!r} must be a whole number, 0 or more.", value=limit)
+    if not isinstance(query, str):
+        raise ConfigurationError(f"sql() takes a query as text, not {type(query).__name__}.", value=query)
     text = query.strip().rstrip(";").rstrip()
     verb = _verb(text)
     transport = transport_of(store)
@@ -89,7 +91,7 @@ def _values(params: Sequence[Any] | None) -> list[Any]:
     if isinstance(params, str | bytes | Mapping) or not isinstance(params, Sequence | None):
         raise ConfigurationError(
             f"params={params!r} is no list. Write $1, $2, … in the query and give their values in order:"
-            " bench.sql('SELECT * FROM agent_executions WHERE status = $1', params=['failed'])",
+            " bench.sql('SELECT * FROM agent_executions WHERE status = $1', ['failed'])",
             value=params,
         )
     return [value.to_list() if isinstance(value, pl.Series) else value for value in params or ()]
@@ -206,6 +208,13 @@ def run_duckdb(
     import duckdb
 
     values = _values(params)
+    for name, frame in frames.items():
+        if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+            raise ConfigurationError(
+                f"{name}={type(frame).__name__} is no Polars frame; make one of it: {name}=pl.DataFrame({name})."
+                " Values of $1, $2, … come second: bench.duckdb('SELECT … WHERE n > $1', [3], runs=runs).",
+                value=frame,
+            )
     with duckdb.connect(":memory:") as connection:
         for name, frame in frames.items():
             connection.register(name, _arrow(frame))
