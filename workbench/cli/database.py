@@ -8,7 +8,9 @@ import typer
 
 from .shell import Shell, clean, print_table
 
-Revision = Annotated[str, typer.Argument(help="Revision, 'head', 'base', or steps such as +1 and -1.")]
+Revision = Annotated[
+    str, typer.Argument(help="Revision, 'head', 'base', or steps such as +1 and -1.", metavar="REVISION")
+]
 
 db = typer.Typer(help="Versions of the database schema.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import polars as pl
 import psycopg
 from psycopg import sql
@@ -25,6 +26,7 @@ _DTYPES: dict[int, pl.DataType | type[pl.DataType]] = {
     701: pl.Float64, 1042: pl.String, 1043: pl.String, 1082: pl.Date, 1114: pl.Datetime("us"), 1184: UTC,
 }  # fmt: skip
 _NUMERIC = 1700
+_JSON = (114, 3802)
 # What Python's times can hold. Postgres goes further, and to infinity, which Polars stores but cannot show.
 _YEARS = {
     1082: sql.SQL("CASE WHEN {c} BETWEEN '0001-01-01'::date AND '9999-12-31'::date THEN {c} END"),
@@ -37,12 +39,22 @@ _FIRST_DAY, _LAST_DAY = (day.toordinal() - date(1970, 1, 1).toordinal() for day 
 _GIVES_ROWS = ("SELECT", "WITH", "VALUES", "TABLE")
 _WRONG_PARAMS = ("08P01", "42P02", "42P18")  # too few; none at all; too many, or one whose type nothing tells
 _NO_COLUMN = re.compile(r'column (?:"(.+)"|(?:\S+\.)?(\S+)) does not exist')
+_OF_DUCKDB = ("FROM", "SUMMARIZE", "DESCRIBE", "PIVOT", "UNPIVOT", "PRAGMA")  # how only its statements begin
+_UNKNOWN_TO_POSTGRES = ("42601", "42883")  # syntax, function
+_DUCKDB = "This is Postgres's SQL; for DuckDB's, over frames: bench.duckdb('…', runs=bench.executions())."
 _SPEAKS_FOR_ITSELF = ("EXPLAIN", "SHOW")  # gives rows, but cannot stand in a sub-query
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
 def run_sql(store: Store, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None) -> pl.DataFrame:
     """See :meth:`workbench.data.frames.load.Frames.sql`."""
+    return sql_and_json(store, query, params=params, limit=limit)[0]
+
+
+def sql_and_json(
+    store: Store, query: str, *, params: Sequence[Any] | None = None, limit: int | None = None
+) -> tuple[pl.DataFrame, list[str]]:
+    """The frame of :func:`run_sql`, and which of its text columns are ``json`` or ``jsonb`` in the server."""
     values = _values(params)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise ConfigurationError(f"limit={limit!r} must be a whole number, 0 or more.", value=limit)
@@ -57,7 +69,7 @@ def run_sql(store: Store, query: str, *, params: Sequence[Any] | None = None, li
         described = _describe(connection, text, values)
     names = [name for name, _ in described]
     if not names:
-        return pl.DataFrame()
+        return pl.DataFrame(), []
     casts, schema = [], {}
     for position, (_, oid) in enumerate(described):
         column = sql.Identifier(f"c{position}")
@@ -76,7 +88,12 @@ def run_sql(store: Store, query: str, *, params: Sequence[Any] | None = None, li
         frame = pl.DataFrame(rows, schema=schema, orient="row")
     else:
         frame = transport.fetch(whole, schema)
-    return frame.rename(dict(zip(schema, _unique(names), strict=True)))
+    names = _unique(names)
+    return frame.rename(dict(zip(schema, names, strict=True))), _json(names, [oid for _, oid in described])
+
+
+def _json(names: list[str], oids: list[int]) -> list[str]:
+    return [name for name, oid in zip(names, oids, strict=True) if oid in _JSON]
 
 
 def _sent(column: sql.Composable, oid: int) -> sql.Composable:
@@ -114,7 +131,8 @@ def _verb(text: str) -> str:
     if verb not in (*_GIVES_ROWS, *_SPEAKS_FOR_ITSELF):
         raise ReadOnlyError(
             f"sql() only reads: one {', '.join(_GIVES_ROWS)}, EXPLAIN or SHOW statement. This one begins with"
-            f" {found[1]!r}. To write use bench.records, bench.record() or bench.ingest().",
+            f" {found[1]!r}. "
+            + (_DUCKDB if verb in _OF_DUCKDB else "To write use bench.records, bench.record() or bench.ingest()."),
             value=found[1],
         )
     return verb
@@ -129,16 +147,22 @@ def _describe(connection: psycopg.Connection, text: str, values: list[Any]) -> l
     return [(column.name, column.type_code) for column in cursor.description or ()]
 
 
-def _small(connection: psycopg.Connection, text: str, values: list[Any], limit: int | None) -> pl.DataFrame:
+def _small(
+    connection: psycopg.Connection, text: str, values: list[Any], limit: int | None
+) -> tuple[pl.DataFrame, list[str]]:
     try:
         cursor = _execute(connection, text, values)
     except psycopg.Error as error:
         raise _refused(error, text) from error
     rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
-    names = _unique([column.name for column in cursor.description or ()])
-    return pl.DataFrame(
-        [[str(value) for value in row] for row in rows], schema=dict.fromkeys(names, pl.String), orient="row"
+    described = cursor.description or ()
+    names = _unique([column.name for column in described])
+    frame = pl.DataFrame(
+        [[value if isinstance(value, str) else orjson.dumps(value).decode() for value in row] for row in rows],
+        schema=dict.fromkeys(names, pl.String),
+        orient="row",
     )
+    return frame, _json(names, [column.type_code for column in described])
 
 
 def _refused(error: psycopg.Error, text: str, *, shift: int = 0) -> WorkbenchError:
@@ -173,6 +197,8 @@ def _explained(error: psycopg.Error, text: str, shift: int) -> str:
         said += (
             "\nTables: agent_executions, observability_events, execution_snapshots, tasks, environments, agent_memory."
         )
+    if error.sqlstate in _UNKNOWN_TO_POSTGRES:
+        said += f"\n{_DUCKDB}"
     if error.sqlstate == "42703":  # undefined column
         said += _of_frames(diagnosis.message_primary or "")
     return f"The database refused the query: {said}"

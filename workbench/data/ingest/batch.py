@@ -156,7 +156,7 @@ def _ingest_file(store: Store, source: Source, reader: Reader) -> FileReport:
             else:
                 writer.add(item)
         report = writer.finish()
-        if report.outcome in ("already there", "nothing found"):
+        if report.outcome in ("already there", "nothing found", "failed"):
             raise psycopg.Rollback(transaction)  # leaves no trace, not even a record of the import
     return report
 
