@@ -119,7 +119,7 @@ def test_an_unknown_frame_or_size_is_refused(bench, ask):
     """With the nearest that there is."""
     with pytest.raises(ConfigurationError, match=r"no frame 'event'\. Did you mean 'events'"):
         list(bench.pages("event")) if ask == "pages" else bench.scan("event")
-    with pytest.raises(ConfigurationError, match="size=0 must be 1 or more"):
+    with pytest.raises(ConfigurationError, match="size=0 must be a whole number, 1 or more"):
         list(bench.pages("events", size=0)) if ask == "pages" else bench.scan("events", size=0)
 
 
