@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import polars as pl
+import psycopg
 import pytest
 from answer import HOSTILE, Answer
 
@@ -104,6 +108,25 @@ def test_ctrl_c_is_exit_code_130(ask: Callable[..., Answer], monkeypatch: pytest
 
     assert (answer.code, answer.out, answer.err) == (130, "", "workbench: Stopped.\n")
     assert (as_json.code, as_json.error) == (130, {"type": "KeyboardInterrupt", "message": "Stopped."})
+
+
+def test_ctrl_c_stops_a_query(database_url: str):
+    """Ctrl+C while the server works ends the command at once, and the query with it."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "--url", database_url, "sql", "SELECT pg_sleep(600)"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        until = time.monotonic() + 120
+        while connection.execute(sleeping).fetchone() == (0,) and time.monotonic() < until:
+            assert command.poll() is None, command.communicate()
+
+        command.send_signal(signal.SIGINT)
+        said = command.communicate(timeout=120)
+
+        assert (command.returncode, said) == (130, ("", "workbench: Stopped.\n"))
+        assert connection.execute(sleeping).fetchone() == (0,)
 
 
 def test_json_behind_two_dashes_is_a_word_like_others(ask: Callable[..., Answer]):

@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     except ConfigurationError as wrong:
         return _complain(wrong, as_json, code=2)
     except WorkbenchError as failed:
-        return _complain(failed, as_json)
+        return _stopped(as_json) if getattr(failed, "is_cancelled", False) else _complain(failed, as_json)
     except SystemExit as ended:
         # typer ends so when the reader has gone (`| head`), who has what he wanted.
         if isinstance(ended.__context__, BrokenPipeError):

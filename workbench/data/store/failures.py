@@ -14,6 +14,7 @@ from workbench.errors import ConflictError, QueryError, ReadOnlyError, StoreUnav
 _READ_ONLY_STATES = {"25006"}  # read_only_sql_transaction
 _CONFLICT_STATES = {"23505", "23503", "23514", "23502", "23P01", "40001", "40P01"}
 _DISK_FULL, _TIMEOUT = "53100", "57014"
+_BY_USER = "due to user request"  # the same code as of a timeout
 _NO_ROOM = ("File too large", "Disk quota exceeded")  # Postgres has no code of its own for these limits
 _GONE_CLASSES = ("08", "57P", "53")  # connection, shutdown, out of resources (disk, memory, connections)
 
@@ -46,6 +47,11 @@ def translated(error: exc.DBAPIError | psycopg.Error) -> WorkbenchError:
         kind, said = (
             StoreUnavailableError,
             f"The disk of the database is full: {text}. Free some space, then try again.",
+        )
+    elif state == _TIMEOUT and _BY_USER in text:
+        # ADBC makes this of Ctrl+C, for which psycopg raises KeyboardInterrupt.
+        return QueryError(
+            f"The query was cancelled, by Ctrl+C or in the server: {text}.", sqlstate=state, is_cancelled=True
         )
     elif state == _TIMEOUT:
         kind, said = (
