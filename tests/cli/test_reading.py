@@ -10,6 +10,14 @@ from answer import Answer
 import workbench
 
 
+def test_no_runs(ask: Callable[..., Answer], runs: list[str], bench: workbench.Workbench):
+    """Filters that leave nothing are told from a store that holds nothing."""
+    assert ask("executions", "--task", "nope").err == "No runs match.\n"
+    for run in runs:
+        bench.records.executions.delete(run)
+    assert ask("executions").err == "No runs found. Bring some in with: workbench ingest PATH…\n"
+
+
 def test_state_behind_the_last_step(ask: Callable[..., Answer], runs: list[str]):
     """A step that the run does not have is an error that says which it has."""
     last = ask("events", runs[0], "--json").json[-1]["step_number"]

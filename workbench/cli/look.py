@@ -53,7 +53,8 @@ def executions(
     at_most = limit or (None if shell.json else 50)
     with shell.bench() as bench:
         frame = bench.executions(**filters, **given(limit=at_most))
-    shell.frame(frame, rows=_run_rows, whole=2, empty="No runs found. Bring some in with: workbench ingest PATH…")
+    none = "No runs match." if filters else "No runs found. Bring some in with: workbench ingest PATH…"
+    shell.frame(frame, rows=_run_rows, whole=2, empty=none)
     if limit is None and len(frame) == at_most:
         shell.say(f"The {at_most} newest; --limit shows more.")
 

@@ -8,11 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answer import HOSTILE, Answer
 
 import workbench
 from workbench.cli import app as cli
@@ -23,49 +22,6 @@ VERBS = {
     "ingest", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff", "sql",
     "doctor", "tasks", "environments", "db",
 }  # fmt: skip
-HOSTILE = "a\x1b[31mred\x1b]0;title\x07\nnext"
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str], database_url: str) -> Callable[..., Answer]:
-    """Run the command in this process, on this test's database."""
-
-    def run(*arguments: str) -> Answer:
-        code = cli.run(["--url", database_url, *arguments])
-        return Answer(code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def runs(bench: workbench.Workbench) -> list[str]:
-    """Two runs of one task, a failed one with hostile text and a good one; ids in this order."""
-    ids = []
-    for good in (False, True):
-        with bench.record(agent_type="clerk", task="Cancel W1", name=f"run {good}", input=HOSTILE) as recording:
-            recording.event("message", name="user", role="user", text=HOSTILE)
-            with recording.tool("get_order", {"order_id": "W1"}) as call:
-                call.result = {"status": "pending"}
-            if good:
-                with recording.tool("cancel_order", {"order_id": "W1"}) as call:
-                    call.result = {"status": "cancelled"}
-            recording.step({"cancelled": good})
-            recording.finish(
-                status="completed" if good else "failed", score=float(good), error=None if good else HOSTILE
-            )
-        ids.append(str(recording.id))
-    return ids
 
 
 def spawn(*arguments: str, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
