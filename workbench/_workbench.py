@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from ._typing import EnvironmentFilters, EventFilters, ExecutionFilters, SnapshotFilters, TaskFilters, takes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,23 +99,28 @@ class Workbench:
 
         return Frames(self.store)
 
-    def executions(self, **filters: Any) -> pl.DataFrame:
+    @takes(ExecutionFilters)
+    def executions(self, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
         """Runs, newest first; those without times last. See :meth:`workbench.data.frames.load.Frames.executions`."""
         return self.frames.executions(**filters)
 
-    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(EventFilters)
+    def events(self, run: Any = None, **filters: Unpack[EventFilters]) -> pl.DataFrame:
         """Events in step order. See :meth:`workbench.data.frames.load.Frames.events`."""
         return self.frames.events(run, **filters)
 
-    def snapshots(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(SnapshotFilters)
+    def snapshots(self, run: Any = None, **filters: Unpack[SnapshotFilters]) -> pl.DataFrame:
         """States in step order. See :meth:`workbench.data.frames.load.Frames.snapshots`."""
         return self.frames.snapshots(run, **filters)
 
-    def tasks(self, **filters: Any) -> pl.DataFrame:
+    @takes(TaskFilters)
+    def tasks(self, **filters: Unpack[TaskFilters]) -> pl.DataFrame:
         """Tasks, newest first. See :meth:`workbench.data.frames.load.Frames.tasks`."""
         return self.frames.tasks(**filters)
 
-    def environments(self, **filters: Any) -> pl.DataFrame:
+    @takes(EnvironmentFilters)
+    def environments(self, **filters: Unpack[EnvironmentFilters]) -> pl.DataFrame:
         """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
         return self.frames.environments(**filters)
 

@@ -10,12 +10,20 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 from psycopg import sql
 
+from workbench._typing import (
+    EnvironmentFilters,
+    EventFilters,
+    ExecutionFilters,
+    Fields,
+    SnapshotFilters,
+    TaskFilters,
+    takes,
+)
 from workbench.data.frames import filters
 from workbench.data.frames.columns import columns as all_columns
 from workbench.data.frames.columns import schema
@@ -29,10 +37,6 @@ from workbench.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
-
-Some = str | Iterable[str] | None
-When = str | datetime | None
-Fields = Mapping[str, str | tuple[str, Any]] | None
 
 _PARTS = 4  # connections for one frame
 _PART_BLOCKS = 4096  # of 8 KB, at least; below that a second connection gains nothing
@@ -50,7 +54,8 @@ class Frames:
 
     # -- the frames --------------------------------------------------------------------------------------------------
 
-    def executions(self, **filters: Any) -> pl.DataFrame:
+    @takes(ExecutionFilters)
+    def executions(self, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
         """Runs, newest first by ``started_at``; behind them those without times, in the order of their source.
 
         Parameters
@@ -72,9 +77,10 @@ class Frames:
         QueryError
             The server refused ``where``.
         """
-        return self._frame("executions", filters)
+        return self._frame("executions", {**filters})
 
-    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(EventFilters)
+    def events(self, run: Any = None, **filters: Unpack[EventFilters]) -> pl.DataFrame:
         """Events, by run and step.
 
         Parameters
@@ -92,9 +98,10 @@ class Frames:
         polars.DataFrame
             Columns of ``workbench.columns["events"]``, then the fields.
         """
-        return self._frame("events", self._of_run(run, filters))
+        return self._frame("events", self._of_run(run, {**filters}))
 
-    def snapshots(self, run: Any = None, *, states: bool = True, **filters: Any) -> pl.DataFrame:
+    @takes(SnapshotFilters)
+    def snapshots(self, run: Any = None, *, states: bool = True, **filters: Unpack[SnapshotFilters]) -> pl.DataFrame:
         """States, by run and step.
 
         Parameters
@@ -114,15 +121,17 @@ class Frames:
         """
         if not states:
             filters["columns"] = [n for n in filters.get("columns") or schema("snapshots") if n != "state"]
-        return self._frame("snapshots", self._of_run(run, filters))
+        return self._frame("snapshots", self._of_run(run, {**filters}))
 
-    def tasks(self, **filters: Any) -> pl.DataFrame:
+    @takes(TaskFilters)
+    def tasks(self, **filters: Unpack[TaskFilters]) -> pl.DataFrame:
         """Tasks, newest first. Filters: ``status``, ``priority``, ``source``, ``user_id``, ``since``, ``until``, …."""
-        return self._frame("tasks", filters)
+        return self._frame("tasks", {**filters})
 
-    def environments(self, **filters: Any) -> pl.DataFrame:
+    @takes(EnvironmentFilters)
+    def environments(self, **filters: Unpack[EnvironmentFilters]) -> pl.DataFrame:
         """Environments, newest first. Filters: ``name``, ``user_id``, ``is_active``, …."""
-        return self._frame("environments", filters)
+        return self._frame("environments", {**filters})
 
     # -- more than memory --------------------------------------------------------------------------------------------
 
@@ -141,7 +150,7 @@ class Frames:
         """
         _known_frame(frame)
         size = _page_size(frame, filters) if size is None else _checked_size(size)
-        filters = self._of_run(run, filters) if frame in ("events", "snapshots") else filters
+        filters = self._of_run(run, filters) if frame in _OF_RUNS else filters
         left = filters.pop("limit", None)
         after: tuple[str, ...] | None = None
         while left is None or left > 0:
@@ -306,14 +315,14 @@ class Frames:
         return query
 
     def _conditions(self, frame: str, given: dict[str, Any]) -> list[sql.Composable]:
-        allowed = _FILTERS[frame]
-        unknown = [name for name in given if name not in allowed]
+        allowed = [name for name in _FILTERS[frame].__annotations__ if name not in _SHAPE]
+        unknown = [name for name in given if name not in allowed and not (name == "runs" and frame in _OF_RUNS)]
         if unknown:
             close = difflib.get_close_matches(unknown[0], allowed, 1)
             raise TypeError(
                 f"{frame}() has no filter {unknown[0]!r}."
                 + (f" Did you mean {close[0]!r}?" if close else "")
-                + f" It has: {', '.join(allowed)}, where, limit, fields, columns."
+                + f" It has: {', '.join([*allowed, *_SHAPE])}."
             )
         found: list[sql.Composable] = []
         when = {"since": given.pop("since", None), "until": given.pop("until", None)}
@@ -421,13 +430,15 @@ def _known(names: Any, frame: str) -> list[str]:
 
 
 _FIELDS = "fields={'tokens': 'data.usage.input_tokens'} or {'tokens': ('data.usage.input_tokens', pl.Int64)}"
-_FILTERS = {
-    "executions": ("status", "since", "until", "agent_type", "model", "task", "source", "ids"),
-    "events": ("event_type", "name", "agent", "category", "severity", "since", "until", "ids", "runs"),
-    "snapshots": ("checkpoint", "is_derived", "since", "until", "ids", "runs"),
-    "tasks": ("status", "priority", "source", "user_id", "since", "until", "ids"),
-    "environments": ("name", "user_id", "is_active", "since", "until", "ids"),
+_FILTERS: dict[str, type] = {
+    "executions": ExecutionFilters,
+    "events": EventFilters,
+    "snapshots": SnapshotFilters,
+    "tasks": TaskFilters,
+    "environments": EnvironmentFilters,
 }
+_SHAPE = ("where", "limit", "fields", "columns")
+_OF_RUNS = ("events", "snapshots")
 _ALLOWED = {
     ("executions", "status"): EXECUTION_STATUSES,
     ("events", "severity"): SEVERITIES,
