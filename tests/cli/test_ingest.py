@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -82,3 +83,54 @@ def test_the_help_says_the_rule(ask: Callable[..., Answer]):
 
     assert "the rest of its file is stored: exit code 0" in said
     assert 'Exit code 1 and "ok": false where nothing of a file could be read' in said
+
+
+@pytest.mark.parametrize("n_others", [0, 1])
+def test_a_failed_file_has_its_report_alone_and_among_others(
+    ask: Callable[..., Answer], put: Callable[..., str], n_others: int
+):
+    """`--json` gives `files` and `totals` for the one file that fails, as for one of several, with its real size."""
+    path = put("notes.md", "# notes")
+    others = [put("good.jsonl", json.dumps(GOOD))][:n_others]
+
+    answer = ask("ingest", path, *others, "--json")
+
+    assert answer.code == 1
+    failed = answer.json["files"][0]
+    said = failed.pop("error")
+    assert said.startswith("not agent history in any format")
+    assert failed == {
+        "path": path, "format": None, "executions": 0, "events": 0, "snapshots": 0, "bad": [], "n_bad": 0,
+        "outcome": "failed", "new": {"executions": 0, "events": 0, "snapshots": 0}, "updated": 0, "kept": [],
+        "changed": [], "lost": [], "sha256": hashlib.sha256(b"# notes\n").hexdigest(), "size_bytes": 8,
+    }  # fmt: skip
+    assert answer.json["totals"]["executions"] == n_others
+    assert answer.json["ok"] is False
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format", "kind"),
+    [
+        ("notes.md", "# notes", None, "UnknownFormatError"),
+        ("cut.json", '[{"task_id": 1, "traj": [', None, "IngestError"),
+        ("cut.json", '[{"task_id": 1, "traj": [', "tau-bench", "IngestError"),
+        ("missing.json", None, None, "IngestError"),
+    ],
+)
+def test_the_one_file_that_failed_is_the_error_too(
+    ask: Callable[..., Answer], put: Callable[..., str], tmp_path: Path, name: str, content: str | None,
+    format: str | None, kind: str,
+):  # fmt: skip
+    """Beside the report on stdout, stderr holds the error of the one file that was named, without the report."""
+    path = str(tmp_path / name) if content is None else put(name, content)
+
+    answer = ask("ingest", path, *(["--format", format] if format else []), "--json")
+
+    assert (answer.code, answer.error["type"], answer.error["path"]) == (1, kind, path)
+    assert "report" not in answer.error
+    (failed,) = answer.json["files"]
+    assert (failed["path"], failed["outcome"]) == (path, "failed")
+    assert failed["error"] in answer.error["message"]
+    assert failed["size_bytes"] == len(f"{content}\n" if content else "")
+    assert answer.json["totals"] == {"executions": 0, "events": 0, "snapshots": 0}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError, MissingExtraError
+from ..errors import ConfigurationError, MissingExtraError, WorkbenchError
 from .look import given
 from .shell import Shell, print_table
 
@@ -37,11 +37,17 @@ def ingest(
     A line that cannot be read is named with its number, and the rest of its file is stored: exit code 0, and with
     --json "ok": true and its count in "n_bad". Exit code 1 and "ok": false where nothing of a file could be read (it is
     damaged, or in no known format; in a folder, what is no agent history is passed over), where a path does not exist,
-    and where no agent history was found.
+    and where no agent history was found. With --json stdout holds "files" and "totals" in each of these cases.
     """
     shell: Shell = ctx.obj
     with shell.bench() as bench:
-        found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+        try:
+            found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+        except WorkbenchError as failed:
+            so_far = vars(failed).pop("report", None)
+            if shell.json and so_far is not None:
+                shell.dump(so_far.as_dict())
+            raise
     if shell.json:
         shell.dump(found.as_dict())
     elif found.files:
