@@ -43,6 +43,8 @@ _OF_DUCKDB = ("FROM", "SUMMARIZE", "DESCRIBE", "PIVOT", "UNPIVOT", "PRAGMA")  # 
 _UNKNOWN_TO_POSTGRES = ("42601", "42883")  # syntax, function
 _DUCKDB = "This is Postgres's SQL; for DuckDB's, over frames: bench.duckdb('…', runs=bench.executions())."
 _SPEAKS_FOR_ITSELF = ("EXPLAIN", "SHOW")  # gives rows, but cannot stand in a sub-query
+_WRAP = "SELECT * FROM (\n"
+_EXPLAIN = "EXPLAIN\n"
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
@@ -141,10 +143,27 @@ def _verb(text: str) -> str:
 def _describe(connection: psycopg.Connection, text: str, values: list[Any]) -> list[tuple[str, int]]:
     """Names and type oids, by the server itself."""
     try:
-        cursor = _execute(connection, f"SELECT * FROM (\n{text}\n) AS q LIMIT 0", values)
+        cursor = _execute(connection, f"{_WRAP}{text}\n) AS q LIMIT 0", values)
+    except psycopg.errors.SyntaxError as error:
+        raise _misspelt(connection, text, values, error) from error
     except psycopg.Error as error:
-        raise _refused(error, text, shift=len("SELECT * FROM (\n")) from error
+        raise _refused(error, text, shift=len(_WRAP)) from error
     return [(column.name, column.type_code) for column in cursor.description or ()]
+
+
+def _misspelt(
+    connection: psycopg.Connection, text: str, values: list[Any], wrapped: psycopg.errors.SyntaxError
+) -> WorkbenchError:
+    """What is wrong with the text itself: in our sub-query the error may be at a bracket that the user never wrote."""
+    connection.rollback()
+    try:
+        _execute(connection, _EXPLAIN + text, values)  # is read, and not run
+    except psycopg.errors.SyntaxError as bare:
+        if bare.diag.statement_position:
+            return _refused(bare, text, shift=len(_EXPLAIN))
+    except psycopg.Error:
+        pass  # not of the spelling
+    return _refused(wrapped, text, shift=len(_WRAP))
 
 
 def _small(
@@ -184,7 +203,7 @@ def _explained(error: psycopg.Error, text: str, shift: int) -> str:
     diagnosis = error.diag
     said = diagnosis.message_primary or str(error).strip()
     position = int(diagnosis.statement_position or 0) - shift
-    if 0 < position <= len(text):
+    if 0 < position <= len(text) + 1:  # the end is a place, too
         before = text[: position - 1]
         line = before.count("\n") + 1
         column = position - 1 - (before.rfind("\n") + 1)
