@@ -223,6 +223,29 @@ def test_brush_chooses_a_time(mount) -> None:
     eventually(page, lambda: board.filters, {})
 
 
+@pytest.mark.parametrize(
+    ("step", "pattern"),
+    [
+        (pl.duration(milliseconds=1), r"\d\d:\d\d:\d\d\.\d{3}"),
+        (pl.duration(seconds=20), r"\d\d:\d\d:\d\d"),
+        (pl.duration(hours=1), r"\d\d:\d\d"),
+    ],
+)
+def test_a_short_time_filter_names_its_two_ends(mount, step: pl.Expr, pattern: str) -> None:
+    """The chip of a time filter is as fine as the bar it came from, so that its ends differ."""
+    start = pl.datetime(2026, 11, 21, 2, 26, 59, time_zone="UTC")
+    board = Dashboard(make_runs(20).with_columns(started_at=start + pl.int_range(20) * step))
+    page = show(mount, board)
+
+    page.locator("[data-panel=time] .wb-db-box").focus()
+    page.keyboard.press("ArrowRight")
+    settled(page, lambda: page.keyboard.press("Enter"))
+    chip = page.locator(".wb-db-chips .wb-filter")
+    expect(chip).to_contain_text(re.compile(f"Started ≥ 2026-11-21 {pattern} and < 2026-11-21 {pattern}×$"))
+    low, high = re.findall(pattern, chip.inner_text())
+    assert low < high
+
+
 def test_keyboard_alone(mount) -> None:
     """In a panel arrows walk its bars and say them, Enter filters, Shift+arrows choose a time, Escape clears."""
     board = Dashboard(make_runs(200))
