@@ -172,7 +172,7 @@ def test_static_views_are_safe_and_whole() -> None:
 
 
 def test_heads_stand_over_their_columns() -> None:
-    """Heads and cells of the still table are aligned alike, said in each: JupyterLab would put the cells to the right."""
+    """Heads and cells of the still table are aligned alike, said in each, against JupyterLab."""
     browser = wb.ExecutionBrowser(make_runs(3), columns=["name", "status", "task", "started_at", "cost_usd"])
     table = browser.static_html().partition("<table")[2]
     sides = [re.findall(r"<t[hd] [^>]*text-align:(\w+)", row) for row in table.split("<tr>")[1:]]
