@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ._typing import EnvironmentFilters, EventFilters, ExecutionFilters, SnapshotFilters, TaskFilters, takes
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +35,8 @@ def connect(
         Any Postgres, ``postgresql://user:password@host/database``. Without it (and without ``WORKBENCH_DATABASE_URL``)
         an embedded Postgres is started, or attached to when it runs already.
     home
-        Folder of the embedded server's data; else ``WORKBENCH_HOME``, else the platform's data folder.
+        Folder of the embedded server's data; else ``WORKBENCH_HOME``, else the platform's data folder. Given, it means
+        that server, whatever ``WORKBENCH_DATABASE_URL`` says.
     read_only
         Refuse every write, here and in the server; the schema is not upgraded.
     **settings
@@ -48,7 +50,7 @@ def connect(
     Raises
     ------
     ConfigurationError
-        A setting or the URL cannot be used.
+        A setting or the URL cannot be used; ``url`` and ``home`` were both given.
     StoreUnavailableError, ServerError
         No answer from the database; the embedded server did not start.
     SchemaError
@@ -57,6 +59,8 @@ def connect(
     from .data.store.engine import Store
     from .settings import Settings
 
+    if url is not None and home is not None:
+        raise ConfigurationError("url and home exclude each other: a server, or the embedded one in a folder.")
     given = {"database_url": url, "home": home, **settings}
     return Workbench(
         Store.open(Settings.load(**{k: v for k, v in given.items() if v is not None}), read_only=read_only)

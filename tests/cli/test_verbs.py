@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -319,6 +320,26 @@ def test_schema_verbs(ask: Callable[..., Answer]):
     assert ask("db", "check", "--json").code == 1
     assert ask("db", "upgrade", "--json").json == {"revision": head}
     assert ask("db", "history", "--json").json[0]["is_current"] is True
+
+
+@pytest.mark.parametrize(("typed", "code", "revision"), [("n\n", 1, "head"), ("y\n", 0, None)])
+def test_downgrade_asks_in_a_terminal(
+    ask: Callable[..., Answer], database_url: str, typed: str, code: int, revision: str | None
+):
+    """Before tables go with their data, a person at a terminal is asked, and told which database it is."""
+    head = ask("db", "current", "--json").json["revision"]
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, typed.encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "--url", database_url, "db", "downgrade", "base"],
+        stdin=terminal, capture_output=True, text=True,
+    )  # fmt: skip
+    os.close(terminal)
+    os.close(keyboard)
+
+    assert done.returncode == code
+    assert "Remove all tables, with the data, from Store(postgresql://" in done.stderr
+    assert ask("db", "current", "--json").json["revision"] == (head if revision else None)
 
 
 def test_doctor(ask: Callable[..., Answer]):

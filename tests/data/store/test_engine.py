@@ -228,6 +228,16 @@ def test_nobody_there_is_said_at_once():
     with pytest.raises(StoreUnavailableError, match=r"No answer from the database: .*Connection refused") as error:
         opened("postgresql://app@127.0.0.1:1/db")
     assert isinstance(error.value, ConnectionError)
+    assert "?." not in str(error.value)
+
+
+@pytest.mark.parametrize(("part", "said"), [("password", "password"), ("database", 'database "nowhere"')])
+def test_a_server_that_refuses_is_no_dead_server(database_url, part, said):
+    """A wrong password or database is told as what it is."""
+    url = sa.make_url(database_url).set(**{part: "nowhere"}).render_as_string(hide_password=False)
+
+    with pytest.raises(StoreUnavailableError, match=rf"The database refused the connection: .*{said}.*of the URL"):
+        opened(url)
 
 
 # -- read only -------------------------------------------------------------------------------------------------------
