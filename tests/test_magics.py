@@ -153,6 +153,14 @@ def test_completion(shell: InteractiveShell, runs: list[str]):
     assert set(runs) <= set(completions(shell, f"%wb diff {runs[0]} {common}"))
 
 
+def test_filters_are_completed(shell: InteractiveShell, runs: list[str], bench: workbench.Workbench):
+    """TAB inside a call of a frame offers the filters it takes."""
+    shell.user_ns["bench"] = bench
+
+    assert "status=" in completions(shell, "bench.executions(sta")
+    assert "event_type=" in completions(shell, "bench.events(event_t")
+
+
 def test_completion_opens_no_connection(interactive: InteractiveShell):
     """Without a workbench TAB offers no runs, and opens nothing."""
     interactive.user_ns.pop("bench", None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench import connect
 from workbench.errors import ConfigurationError
 from workbench.settings import Settings
 
@@ -112,6 +113,24 @@ def test_an_empty_url_means_the_embedded_server(monkeypatch):
     monkeypatch.setenv("WORKBENCH_DATABASE_URL", "")
 
     assert Settings.load().database_url is None
+
+
+def test_a_home_that_is_given_means_its_own_server(tmp_path, monkeypatch):
+    """No variable and no file may lead a call that names a folder to another database."""
+    (tmp_path / "workbench.toml").write_text(FILE)
+    for name in ("DATABASE_URL", "DIRECT_URL", "READER_URL"):
+        monkeypatch.setenv(f"WORKBENCH_{name}", "postgresql://other.example/agents")
+
+    settings = Settings.load(home=tmp_path, env="production")
+
+    assert (settings.database_url, settings.direct_url, settings.reader_url) == (None, None, None)
+    assert settings.pool_size == 20
+
+
+def test_a_url_and_a_home_exclude_each_other(tmp_path):
+    """Which of the two is meant cannot be known."""
+    with pytest.raises(ConfigurationError, match="url and home exclude each other"):
+        connect("postgresql://db.example/agents", home=tmp_path)
 
 
 def test_the_home_is_absolute(tmp_path, monkeypatch):

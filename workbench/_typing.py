@@ -1,11 +1,97 @@
-"""Protocols by which rooms that may not import each other speak."""
+"""Protocols by which rooms that may not import each other speak, and the filters that frames take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import polars as pl
+
+Some = str | Iterable[str] | None
+When = str | date | datetime | None
+Fields = Mapping[str, str | tuple[str, Any]] | None
+
+
+class FrameFilters(TypedDict, total=False):
+    """What every frame takes."""
+
+    since: When
+    until: When
+    ids: Any
+    where: str | None
+    limit: int | None
+    fields: Fields
+    columns: Sequence[str] | None
+
+
+class ExecutionFilters(FrameFilters, total=False):
+    """What ``executions()`` takes."""
+
+    status: Some
+    agent_type: Some
+    model: Some
+    task: Some
+    source: Some
+
+
+class EventFilters(FrameFilters, total=False):
+    """What ``events()`` takes."""
+
+    event_type: Some
+    name: Some
+    agent: Some
+    category: Some
+    severity: Some
+
+
+class SnapshotFilters(FrameFilters, total=False):
+    """What ``snapshots()`` takes."""
+
+    checkpoint: bool | None
+    is_derived: bool | None
+
+
+class TaskFilters(FrameFilters, total=False):
+    """What ``tasks()`` takes."""
+
+    status: Some
+    priority: Some
+    source: Some
+    user_id: Some
+
+
+class EnvironmentFilters(FrameFilters, total=False):
+    """What ``environments()`` takes."""
+
+    name: Some
+    user_id: Some
+    is_active: bool | None
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def takes(filters: type) -> Callable[[Method], Method]:
+    """Write the keys of a TypedDict into the signature of a method that ends in ``**filters: Unpack[…]``.
+
+    ``help()`` and the TAB key of IPython read the signature; they know nothing of ``Unpack``.
+    """
+    own = [name for name in filters.__annotations__ if name not in FrameFilters.__annotations__]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in (*own, *FrameFilters.__annotations__)
+    ]
+
+    def written(method: Method) -> Method:
+        signature = inspect.signature(method)
+        *named, _ = signature.parameters.values()
+        method.__signature__ = signature.replace(parameters=[*named, *added])  # pyright: ignore[reportFunctionMemberAccess]
+        return method
+
+    return written
 
 
 @runtime_checkable

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from ._typing import EnvironmentFilters, EventFilters, ExecutionFilters, SnapshotFilters, TaskFilters, takes
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +35,8 @@ def connect(
         Any Postgres, ``postgresql://user:password@host/database``. Without it (and without ``WORKBENCH_DATABASE_URL``)
         an embedded Postgres is started, or attached to when it runs already.
     home
-        Folder of the embedded server's data; else ``WORKBENCH_HOME``, else the platform's data folder.
+        Folder of the embedded server's data; else ``WORKBENCH_HOME``, else the platform's data folder. Given, it means
+        that server, whatever ``WORKBENCH_DATABASE_URL`` says.
     read_only
         Refuse every write, here and in the server; the schema is not upgraded.
     **settings
@@ -46,7 +50,7 @@ def connect(
     Raises
     ------
     ConfigurationError
-        A setting or the URL cannot be used.
+        A setting or the URL cannot be used; ``url`` and ``home`` were both given.
     StoreUnavailableError, ServerError
         No answer from the database; the embedded server did not start.
     SchemaError
@@ -55,6 +59,8 @@ def connect(
     from .data.store.engine import Store
     from .settings import Settings
 
+    if url is not None and home is not None:
+        raise ConfigurationError("url and home exclude each other: a server, or the embedded one in a folder.")
     given = {"database_url": url, "home": home, **settings}
     return Workbench(
         Store.open(Settings.load(**{k: v for k, v in given.items() if v is not None}), read_only=read_only)
@@ -97,41 +103,46 @@ class Workbench:
 
         return Frames(self.store)
 
-    def executions(self, **filters: Any) -> pl.DataFrame:
-        """Runs, newest first. See :meth:`workbench.data.frames.load.Frames.executions`."""
+    @takes(ExecutionFilters)
+    def executions(self, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
+        """Runs, newest first; those without times last. See :meth:`workbench.data.frames.load.Frames.executions`."""
         return self.frames.executions(**filters)
 
-    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(EventFilters)
+    def events(self, run: Any = None, **filters: Unpack[EventFilters]) -> pl.DataFrame:
         """Events in step order. See :meth:`workbench.data.frames.load.Frames.events`."""
         return self.frames.events(run, **filters)
 
-    def snapshots(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(SnapshotFilters)
+    def snapshots(self, run: Any = None, **filters: Unpack[SnapshotFilters]) -> pl.DataFrame:
         """States in step order. See :meth:`workbench.data.frames.load.Frames.snapshots`."""
         return self.frames.snapshots(run, **filters)
 
-    def tasks(self, **filters: Any) -> pl.DataFrame:
+    @takes(TaskFilters)
+    def tasks(self, **filters: Unpack[TaskFilters]) -> pl.DataFrame:
         """Tasks, newest first. See :meth:`workbench.data.frames.load.Frames.tasks`."""
         return self.frames.tasks(**filters)
 
-    def environments(self, **filters: Any) -> pl.DataFrame:
+    @takes(EnvironmentFilters)
+    def environments(self, **filters: Unpack[EnvironmentFilters]) -> pl.DataFrame:
         """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
         return self.frames.environments(**filters)
 
-    def pages(self, frame: str, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
+    def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
-        return self.frames.pages(frame, size=size, **filters)
+        return self.frames.pages(frame, run, size=size, **filters)
 
-    def scan(self, frame: str, **filters: Any) -> pl.LazyFrame:
+    def scan(self, frame: str, run: Any = None, **filters: Any) -> pl.LazyFrame:
         """A frame larger than memory, lazily. See :meth:`workbench.data.frames.load.Frames.scan`."""
-        return self.frames.scan(frame, **filters)
+        return self.frames.scan(frame, run, **filters)
 
-    def sql(self, query: str, **options: Any) -> pl.DataFrame:
+    def sql(self, query: str, params: Sequence[Any] | None = None, *, limit: int | None = None) -> pl.DataFrame:
         """Read-only SQL on Postgres. See :meth:`workbench.data.frames.load.Frames.sql`."""
-        return self.frames.sql(query, **options)
+        return self.frames.sql(query, params, limit=limit)
 
-    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, params: Sequence[Any] | None = None, /, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over the frames given by name. See :meth:`workbench.data.frames.load.Frames.duckdb`."""
-        return self.frames.duckdb(query, **frames)
+        return self.frames.duckdb(query, params, **frames)
 
     # -- records -------------------------------------------------------------------------------------------------
 
@@ -143,12 +154,14 @@ class Workbench:
         return Repository(self.store)
 
     def execution(self, run: Any) -> Execution:
-        """One run by id, id prefix (4 characters or more) or record.
+        """One run by id, id prefix (4 characters or more), record, or a frame or series of one row.
 
         Raises
         ------
         NotFoundError
             No such run, or several share the prefix.
+        ConfigurationError
+            A frame or series of no row or several.
         """
         return self.records.executions.get(self.frames.run_id(run))
 
@@ -169,12 +182,12 @@ class Workbench:
         return Recording(self.store, agent_type=agent_type, **about)
 
     def state(self, run: Any, step: int) -> Any:
-        """The state of a run after a step, as plain Python data.
+        """The state of a run after a step, that of its last snapshot until then, as plain Python data.
 
         Raises
         ------
         NotFoundError
-            No such run, or it has no state at or before that step.
+            No such run or step, or no snapshot at or before the step.
         """
         from .data.store.snapshots import state_at
 

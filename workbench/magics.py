@@ -174,7 +174,7 @@ class WorkbenchMagics(Magics):
         self._shell().drop_by_id({"bench": self._shell().user_ns["bench"]})
 
     def _sql(self, query: str, limit: int | None) -> Any:
-        return self._bench().sql(query, **({"limit": limit} if limit else {}))
+        return self._bench().sql(query, limit=limit or None)
 
     def _duckdb(self, query: str) -> Any:
         import polars as pl

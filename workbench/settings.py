@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     def load(cls, **given: Any) -> Self:
         """Settings from all sources; ``given`` wins.
 
+        A ``home`` that is given means the embedded server in it, whatever database the environment or the file names.
+
         Raises
         ------
         ConfigurationError
@@ -102,6 +104,8 @@ class Settings(BaseSettings):
                 f"No setting {', '.join(map(repr, unknown))}. There are: {', '.join(cls.model_fields)}.",
                 unknown=unknown,
             )
+        if given.get("home") is not None:
+            given = {"database_url": None, "direct_url": None, "reader_url": None, **given}
         try:
             return cls(**given)
         except ValidationError as error:

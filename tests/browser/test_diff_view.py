@@ -119,6 +119,20 @@ def test_screenshots(mount: Any, shot: Callable[[Any, str], None]) -> None:
             shot(page.locator("#cell"), f"diff-states-{theme}-{width}")
 
 
+def test_parts_stand_inside_what_holds_them(mount: Any) -> None:
+    """What lies deeper in a state is indented, in a narrow cell too."""
+    for width in (420, 1240):
+        page = mount(DiffView(STATE_A, STATE_B), width=width)
+        lefts = [
+            page.locator(".wb-dv-row .wb-dv-cell-a .wb-dv-label", has_text=text).first.evaluate(
+                """label => { const all = document.createRange(); all.selectNodeContents(label);
+                return all.getBoundingClientRect().left }"""
+            )
+            for text in ("object of 5", "budget: object of 3", "spent: 87.5")
+        ]
+        assert lefts[0] + 8 < lefts[1] < lefts[2] - 8
+
+
 def test_first_divergence_is_on_top_and_open(mount: Any) -> None:
     """The sentence stands on top; the list shows that step, opened, with the words that differ marked."""
     page = mount(view())

@@ -437,6 +437,8 @@ def test_in_jupyterlab(notebook, shot) -> None:
     page = notebook.page
     page.wait_for_selector(".wb-execution-browser[data-turn]")
 
+    # JupyterLab has a rule for buttons, which would make it square.
+    expect(page.locator(".wb-eb-status-chip").first).to_have_css("border-radius", "13px")
     row(page, 2).locator(".wb-eb-status").click()
     notebook.wait_kernel("b.selected['id'].to_list() == runs['id'][2:3].to_list()", True)
     page.keyboard.press("ArrowDown")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import workbench
+from tests.browser.waiting import eventually
 from workbench.reports import export_html
 from workbench.reports import run as reports
 from workbench.reports.page import STATE_MIME, VIEW_MIME
@@ -32,6 +33,18 @@ runs = pl.DataFrame(
     }
 )
 """
+CONVERSATION = (
+    EVENTS
+    + """
+from workbench.reports import Facts, Table
+
+texts = ["Yes.", "a sentence of ordinary words " * 20, "x" * 700]
+spoken = pl.DataFrame({"step": [1, 2, 3], "agent": ["clerk/retail"] * 3, "does": ["answers"] * 3,
+                       "who or what": ["find_user_id_by_email"] * 3, "text": texts})
+"""
+)
+# A line of a Markdown table as the rule below its head.
+RULE = {ord(letter): "-" for letter in "column_0123456789"}
 HOSTILE = """
 from IPython.display import HTML
 HTML('<p onclick="document.title=1">shown</p><script>document.title = "pwned"</script>')
@@ -160,7 +173,9 @@ def test_html_of_an_output_cannot_act(browser: Browser, tmp_path: Path):
 
 def test_report_of_a_hostile_run(offline_page: Page, bench: workbench.Workbench, tmp_path: Path, shot):
     """A whole report about a run whose texts attack the page: drawn, clickable, silent, and untouched by them."""
-    attack = "<script>document.title='pwned'</script></script><img src=x onerror=\"document.title='pwned'\">\x1b[31m"
+    attack = (
+        "<script>document.title='pwned'</script></script><img src=x onerror=\"document.title='pwned'\">\x1b[31m\u202e"
+    )
     for good in (False, True):
         with bench.record(agent_type="clerk", task=f"Task {attack}", name=f"run {good} {attack}") as recording:
             recording.event("message", role="user", name="user", text=attack)
@@ -180,7 +195,79 @@ def test_report_of_a_hostile_run(offline_page: Page, bench: workbench.Workbench,
     expect(page.get_by_text(attack[:30]).first).to_be_visible()
     assert page.locator("[data-wb-drawn=over-static]").count() == 2
     assert page.title().startswith("Run run False <script>")
+    assert page.title().endswith(">·[31m·")
     shot(page, "report-hostile")
+
+
+# One look at a page: how wide it is, how wide the conversation's texts are and whether each stands below its step,
+# and which tables are wider than the page without a box of their own that scrolls.
+LOOK = """() => {
+  const box = (element) => element.getBoundingClientRect();
+  const texts = [...document.querySelectorAll("table.wb-stacks .wb-long")];
+  const scrolls = (element) =>
+    element && getComputedStyle(element).overflowX === "auto" && box(element).right <= innerWidth;
+  const isCutOff = (table) => table.checkVisibility() && box(table).right > innerWidth + 1 &&
+    !scrolls(table.closest(".wb-output-html, .wb-static"));
+  return {
+    wide: document.documentElement.scrollWidth > innerWidth,
+    texts: texts.length,
+    narrowest: Math.min(...texts.map((text) => box(text).width)),
+    below: texts.every((text) => box(text).top >= box(text.parentElement.querySelector("[data-name]")).bottom - 1),
+    cutOff: [...document.querySelectorAll("table")].filter(isCutOff).map((table) => table.outerHTML.slice(0, 80)),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def narrow_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a report is made of, each wider than a telephone: a conversation, a frame, facts, Markdown, code, text."""
+    notebook = nbformat.v4.new_notebook()
+    line = "| " + " | ".join(f"column_{n}" for n in range(12)) + " |"
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(
+            f"## {'heading' * 20}\n\n{'word' * 50}\n\n{line}\n{line.translate(RULE)}\n{line}"
+        ),
+        nbformat.v4.new_code_cell(CONVERSATION + "Table(spoken)"),
+        nbformat.v4.new_code_cell("Facts({'A, this run': 'x' * 300, 'B, a good run': 'words ' * 60})"),
+        nbformat.v4.new_code_cell("Table(pl.DataFrame({f'column_{n}': ['short'] for n in range(12)}))"),
+        nbformat.v4.new_code_cell("pl.DataFrame({f'column_{n}': [n] for n in range(12)})"),
+        nbformat.v4.new_code_cell("wb.ExecutionBrowser(runs)"),
+        nbformat.v4.new_code_cell("print('y' * 400)"),
+    ]
+    reports.execute(notebook, environment={})
+    path = tmp_path_factory.mktemp("reports") / "narrow.html"
+    path.write_text(export_html(notebook, title="t" * 300), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["live", "without-javascript"])
+def test_a_narrow_page(browser: Browser, narrow_file: Path, scripts: bool, shot):
+    """On a telephone nothing of the page moves sideways, texts have its full width and no table is cut off."""
+    context = browser.new_context(viewport={"width": 420, "height": 900}, java_script_enabled=scripts)
+    page = context.new_page()
+    page.goto(narrow_file.as_uri())
+    if scripts:
+        expect(page.locator("html")).to_have_attribute("data-wb-widgets", "ready")
+        expect(page.locator("[data-wb-view] section.wb")).to_be_visible()
+        page.get_by_label("show code").check()
+    shot(page, f"report-narrow-{scripts}")
+
+    # Of the 420 px the page's own margins take 24.
+    good = {"wide": False, "texts": 3, "narrowest": 380, "below": True, "cutOff": []}
+    eventually(page, lambda: (look := page.evaluate(LOOK)) | {"narrowest": min(380, look["narrowest"])}, good)
+    context.close()
+
+
+@pytest.mark.parametrize("width", [721, 1280])
+def test_a_wide_page_keeps_its_tables(browser: Browser, narrow_file: Path, width: int):
+    """With room for it a conversation is a table with a head, its text column never squeezed to a few letters."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = opened(context.new_page(), narrow_file)
+
+    expect(page.get_by_role("columnheader", name="who or what")).to_be_visible()
+    good = {"wide": False, "texts": 3, "narrowest": 280, "below": False, "cutOff": []}
+    eventually(page, lambda: (look := page.evaluate(LOOK)) | {"narrowest": min(280, look["narrowest"])}, good)
+    context.close()
 
 
 def test_a_widget_that_fails_keeps_its_static_view(browser: Browser, tmp_path: Path):

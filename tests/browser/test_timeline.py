@@ -81,6 +81,17 @@ def test_utc_or_since_the_start(mount: Any) -> None:
     expect(page.locator(".wb-tl-status")).to_contain_text("08:00:00.000 … 08:00:06.030 UTC")
 
 
+@pytest.mark.parametrize(("width", "shown"), [(420, False), (1100, True)])
+def test_lanes_with_errors_count_their_events_too(mount: Any, width: int, shown: bool) -> None:
+    """Beside the errors of a lane stands how many events it has, where there is room for both."""
+    page = mount(Timeline(frame(event(0, 0, severity="error"), event(1, 10), event(2, 20))), width=width)
+    lane = page.locator(".wb-tl-lane").first
+
+    expect(lane.locator(".wb-tl-lane-errors")).to_have_text("▼1")
+    expect(lane.locator(".wb-tl-lane-count")).to_have_text("3")
+    expect(lane.locator(".wb-tl-lane-count")).to_be_visible(visible=shown)
+
+
 # -- moving ------------------------------------------------------------------------------------------------------
 
 

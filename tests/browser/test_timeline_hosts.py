@@ -182,6 +182,7 @@ def test_in_jupyterlab(notebook: Any, shot: Callable) -> None:
     page = notebook.page
     page.locator(".wb-timeline[data-painted]").first.wait_for()
     first = page.locator(".wb-timeline").first
+    expect(first.locator(".wb-chip").first).to_have_css("border-radius", "11px")  # JupyterLab has a rule for buttons
     canvas = first.locator(".wb-tl-stage")
     notebook.drag(canvas, 0.2, 0.9, 0.4, 0.9)
     expect(page.locator("[data-wb-static]").first).to_be_hidden()
@@ -216,6 +217,32 @@ def test_in_jupyterlab(notebook: Any, shot: Callable) -> None:
     notebook.narrow(420)
     expect(first).to_have_class(re.compile("wb-narrow"))
     shot(page, "timeline-lab-narrow")
+
+
+_WIDTH = "document.querySelector('.wb-timeline').clientWidth"
+# Labels of the detail pane that do not fit their column, or reach into a value.
+_CLASHES = """() => [...document.querySelectorAll(".wb-tl-detail dt")].filter((label) => {
+    const [a, b] = [label, label.nextElementSibling].map((el) => el.getBoundingClientRect());
+    const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    return !apart || label.scrollWidth > label.clientWidth || !a.width || !b.width;
+  }).map((label) => label.textContent)"""
+
+
+def test_fields_stand_beside_their_labels_in_jupyterlab(notebook: Any, shot: Callable) -> None:
+    """JupyterLab's rules for lists leave the labels of the detail pane beside their values, wide or narrow."""
+    notebook.open(SETUP, f"Timeline(run().with_columns(pl.lit('v').alias('{'a_long_name_' * 9}')))").run_all()
+    page = notebook.page
+    stage(page).focus()
+    press(page, "n", "Enter")
+    page.locator(".wb-tl-rest > summary").click()
+    expect(page.locator(".wb-tl-others dt", has_text="a_long_name")).to_be_visible()
+    for width in (830, 420):
+        notebook.narrow(width)
+        eventually(page, lambda width=width: page.evaluate(_WIDTH), lambda now, width=width: 0 < now <= width)
+        frames(page)
+        shot(page, f"timeline-fields-lab-{width}")
+
+        assert page.evaluate(_CLASHES) == []
 
 
 def test_large_in_jupyterlab(notebook: Any) -> None:

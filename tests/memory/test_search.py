@@ -109,3 +109,8 @@ def test_what_is_no_memory_is_refused(bench):
         bench.memory.nearest([0.0, 0.0], model="m")
 
     assert set(caught.value.fields) == {"content", "importance", "embedding"}
+
+
+def test_a_memory_store_says_where_it_is(bench):
+    """What a cell shows that ends in `bench.memory`."""
+    assert repr(bench.memory) == f"MemoryStore({bench.store})"

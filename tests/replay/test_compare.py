@@ -300,7 +300,8 @@ def test_state_patch() -> None:
 
     assert diff.state_patch(2) == []
     assert diff.state_patch(3) == [{"op": "replace", "path": "/n", "value": 4}]
-    with pytest.raises(NotFoundError, match="A has no step 99"):
+    assert diff.state_patch() == [{"op": "replace", "path": "/n", "value": len(SHOP)}]
+    with pytest.raises(NotFoundError, match=rf"A has no step 99; its steps are 0 to {len(SHOP) - 1}\."):
         diff.state_patch(99)
     with pytest.raises(NotFoundError, match="made of events alone"):
         diff_of(SHOP, SHOP).state_patch(0)

@@ -30,6 +30,8 @@ def test_a_recorded_run_is_a_run_like_any_other(bench):
     work, call = events.row(1, named=True), events.row(2, named=True)
     assert call["parent_span_id"] == work["span_id"]
     assert work["duration_ms"] >= call["duration_ms"] >= 0
+    for ms in (work["duration_ms"], call["duration_ms"], row["execution_time_ms"]):
+        assert ms == round(ms, 3)
     assert json.loads(events["data"][3])["tool"]["result"] == [1, 2]
 
 

@@ -102,14 +102,31 @@ def test_dead_kernel_is_a_report_error(tmp_path: Path):
     assert vars(caught.value)["source"] == "os._exit(9)"
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path):
-    """Where the file cannot be written the error says so, and nothing half is left."""
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("mispelt/report.html", "there is no folder .*mispelt"),
+        ("file/report.html", "there is no folder .*file"),
+        ("taken", "that is a folder. Name a file in it"),
+        ("x" * 300 + "/report.html", "there is no folder"),
+    ],
+)
+def test_a_place_no_file_can_have_is_told_before_anything_runs(tmp_path: Path, place: str, said: str):
+    """The error names the path and what to do; no folder is made and the store is not asked."""
     (tmp_path / "file").write_text("")
     (tmp_path / "taken").mkdir()
 
-    for target in (tmp_path / "file" / "report.html", tmp_path / "taken"):
-        with pytest.raises(ReportError, match="could not be written"):
-            reports._written("page", target)
+    with pytest.raises(ReportError, match=said) as caught:
+        reports.report(None, output=tmp_path / place)  # pyright: ignore[reportArgumentType]
 
+    assert vars(caught.value)["path"] == tmp_path / place
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
-    assert reports._written("page", tmp_path / "new" / "report.html").read_text() == "page"
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_half(tmp_path: Path):
+    """A name that the disk refuses is an error; a good one is the page, and no part file stays."""
+    with pytest.raises(ReportError, match="could not be written"):
+        reports._written("page", tmp_path / ("x" * 300))
+
+    assert reports._written("page", tmp_path / "report.html").read_text() == "page"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -171,6 +171,31 @@ def test_static_views_are_safe_and_whole() -> None:
     assert "runs without a time" in board.static_html()
 
 
+def test_heads_stand_over_their_columns() -> None:
+    """Heads and cells of the still table are aligned alike, said in each, against JupyterLab."""
+    browser = wb.ExecutionBrowser(make_runs(3), columns=["name", "status", "task", "started_at", "cost_usd"])
+    table = browser.static_html().partition("<table")[2]
+    sides = [re.findall(r"<t[hd] [^>]*text-align:(\w+)", row) for row in table.split("<tr>")[1:]]
+
+    assert sides == [["left", "left", "left", "left", "right"]] * 4
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "shown"),
+    [
+        (1, "2026-11-21 14:26:59.999 to 2026-11-21 14:27:00.012 UTC"),
+        (20_000, "2026-11-21 14:26:55 to 2026-11-21 14:30:40 UTC"),
+        (3_600_000, "2026-11-21 14:15 to 2026-11-22 01:30 UTC"),
+    ],
+)
+def test_still_times_are_as_fine_as_their_bars(step_ms: int, shown: str) -> None:
+    """The still chart over time says seconds and milliseconds where its bars are that narrow."""
+    start = pl.datetime(2026, 11, 21, 14, 26, 59, 999_000, time_zone="UTC")
+    runs = make_runs(12).with_columns(started_at=start + pl.int_range(12) * pl.duration(milliseconds=step_ms))
+
+    assert shown in wb.Dashboard(runs).static_html()
+
+
 def test_numbers_that_are_none() -> None:
     """NaN and infinity count as absent; the sums of the others stand."""
     runs = make_runs(5).with_columns(cost_usd=pl.Series([1.0, float("nan"), float("inf"), None, 2.0]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Annotated
 
 import typer
@@ -17,13 +19,15 @@ from .shell import Shell, clean
 _GLOBAL_FLAGS = ("--json",)
 _GLOBAL_VALUES = ("--home", "--url")
 
+_INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
+
 # One class up from typer's own: also what an unknown verb or a missing argument raises.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="workbench",
     help="The notebook-native debugger for AI agents: your runs, in your Postgres, in your kernel.",
-    epilog="--json, --home and --url may also stand after the verb.",
+    epilog="--json, --home and --url may also stand after the verb. WORKBENCH_TRACEBACK=1 shows where an error arose.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -55,8 +59,7 @@ for part in (bring, look, records, database):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``workbench`` command; ends the process with its exit code."""
-    given = hoisted(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(given, as_json="--json" in given))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -75,20 +78,21 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     return [*front, *rest]
 
 
-def run(arguments: Sequence[str], *, as_json: bool = False) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say and return the exit code."""
+    given = hoisted(arguments)
+    as_json = "--json" in takewhile(lambda argument: argument != "--", given)
     try:
-        code = app(list(arguments), prog_name="workbench", standalone_mode=False)
+        code = app(given, prog_name="workbench", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        # typer makes an exit code of Ctrl+C, and says nothing.
+        return _stopped(as_json) if code == _INTERRUPTED else code if isinstance(code, int) else 0
     except UsageError as wrong:
         return _usage(wrong, as_json)
     except ConfigurationError as wrong:
         return _complain(wrong, as_json, code=2)
     except WorkbenchError as failed:
-        return _complain(failed, as_json)
-    except typer.Abort:
-        return _complain(KeyboardInterrupt("Stopped."), as_json)
+        return _stopped(as_json) if getattr(failed, "is_cancelled", False) else _complain(failed, as_json)
     except SystemExit as ended:
         # typer ends so when the reader has gone (`| head`), who has what he wanted.
         if isinstance(ended.__context__, BrokenPipeError):
@@ -99,8 +103,11 @@ def run(arguments: Sequence[str], *, as_json: bool = False) -> int:
     except OSError as failed:
         return _complain(failed, as_json)
     except KeyboardInterrupt:
-        _complain(KeyboardInterrupt("Stopped."), as_json)
-        return 130
+        return _stopped(as_json)
+    except typer.Abort as ended:  # what typer makes of an EOFError
+        return _unexpected(ended.__cause__ or ended, given, as_json)
+    except BaseException as failed:  # noqa: BLE001 (a panic in polars is no Exception)
+        return _unexpected(failed, given, as_json)
 
 
 def _let_go() -> int:
@@ -114,20 +121,48 @@ def _usage(wrong: Exception, as_json: bool) -> int:
     if type(wrong).__name__ == "NoArgsIsHelpError":
         print(context.get_help() if context else wrong)
         return 2
-    text = wrong.format_message()  # pyright: ignore[reportAttributeAccessIssue]
+    text: str = wrong.format_message()  # pyright: ignore[reportAttributeAccessIssue]
+    text += "" if text.endswith((".", "?")) else "."
     verb = context.command_path if context else "workbench"
     return _complain(ConfigurationError(f"{text} See: {verb} --help"), as_json, code=2, kind="UsageError")
 
 
-def _complain(problem: BaseException, as_json: bool, *, code: int = 1, kind: str | None = None) -> int:
+def _stopped(as_json: bool) -> int:
+    return _complain(KeyboardInterrupt("Stopped."), as_json, code=_INTERRUPTED)
+
+
+def _unexpected(failed: BaseException, given: Sequence[str], as_json: bool) -> int:
+    kind = type(failed).__name__
+    said = f"{_verb(given)} failed unexpectedly: {kind}: {failed}".rstrip(": .")
+    return _complain(failed, as_json, message=f"{said}. WORKBENCH_TRACEBACK=1 shows where.")
+
+
+def _verb(given: Sequence[str]) -> str:
+    rest = iter(given)
+    for argument in rest:
+        if argument in _GLOBAL_VALUES:
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return argument
+    return "workbench"
+
+
+def _complain(
+    problem: BaseException, as_json: bool, *, code: int = 1, kind: str | None = None, message: str | None = None
+) -> int:
+    """Say what is wrong on stderr: our own errors with their values, a stranger's in a ``message`` of ours."""
+    trace = traceback.format_exception(problem) if os.environ.get("WORKBENCH_TRACEBACK") else []
     if as_json:
         import orjson
 
-        values = {
-            name: value for name, value in vars(problem).items() if name != "message" and not name.startswith("_")
-        }
-        error = {"type": kind or type(problem).__name__, "message": str(problem), **values}
+        given = vars(problem) if message is None else {}
+        values = {name: value for name, value in given.items() if name != "message" and not name.startswith("_")}
+        error = {"type": kind or type(problem).__name__, "message": message or str(problem), **values}
+        error |= {"traceback": "".join(trace)} if trace else {}
         print(orjson.dumps({"error": error}, default=str).decode(), file=sys.stderr)
     else:
-        print(f"workbench: {clean(str(problem))}", file=sys.stderr)
+        # In one line, a mark below a place marks nothing.
+        said = " ".join(line for line in str(message or problem).splitlines() if line.strip() != "^")
+        lines = [*"".join(trace).splitlines(), f"workbench: {said}"]
+        print(*map(clean, lines), sep="\n", file=sys.stderr)
     return code

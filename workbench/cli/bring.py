@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError, MissingExtraError
+from ..errors import ConfigurationError, MissingExtraError, WorkbenchError
 from .look import given
 from .shell import Shell, print_table
+
+if TYPE_CHECKING:
+    from ..data.ingest import IngestReport
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,21 +28,32 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders of agent history.", metavar="PATH…")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders of agent history.", metavar="PATH")],
     format: Annotated[str | None, typer.Option(help="Read as this format instead of detecting it.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Read agent history into the database; reading a file twice adds nothing."""
+    """Read agent history into the database; reading a file twice adds nothing.
+
+    A line that cannot be read is named with its number, and the rest of its file is stored: exit code 0, and with
+    --json "ok": true and its count in "n_bad". Exit code 1 and "ok": false where nothing of a file could be read (it is
+    damaged, or in no known format; in a folder, what is no agent history is passed over), where a path does not exist,
+    and where no agent history was found. With --json stdout holds "files" and "totals" in each of these cases.
+    """
     shell: Shell = ctx.obj
     with shell.bench() as bench:
-        found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+        try:
+            found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+        except WorkbenchError as failed:
+            so_far = vars(failed).pop("report", None)
+            if shell.json and so_far is not None:
+                shell.dump(so_far.as_dict())
+            raise
     if shell.json:
         shell.dump(found.as_dict())
-    else:
+    elif found.files:
         rows = [(f.path, f.format, f.outcome, f.executions, f.events, f.snapshots, f.n_bad) for f in found.files]
-        if rows:
-            print_table(("file", "format", "outcome", "runs", "events", "states", "bad"), rows)
-        print(f"{len(found.files)} files: {found.totals}")
+        print_table(("file", "format", "outcome", "runs", "events", "states", "bad"), rows)
+        print(_summed(found))
     for file in found.files:
         if file.error:
             shell.say(f"{file.path}: {file.error}")
@@ -50,16 +64,29 @@ def ingest(
             shell.say(f"{file.path}: {file.n_bad} bad lines in all; --json lists the first 1,000.")
     if not found.files:
         shell.say("No agent history in these paths.")
-    # A file with some bad lines is in the database; one of which nothing could be read has failed.
-    if not found.files or any(f.error or (f.n_bad and not f.executions) for f in found.files):
+    if not found.ok:
         raise typer.Exit(1)
+
+
+def _summed(found: IngestReport) -> str:
+    n_failed = sum(file.outcome == "failed" for file in found.files)
+    parts = [f"{_several(len(found.files), 'file')}: {found.totals}"]
+    parts += [f"{_several(found.n_bad, 'line')} could not be read"] if found.n_bad else []
+    parts += [f"{_several(n_failed, 'file')} failed"] if n_failed else []
+    return " · ".join(parts)
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def report(
     ctx: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HTML file to write, in a folder that exists.", metavar="FILE")
+    ],
     run: Annotated[
-        str | None, typer.Argument(help="Id of a run, or its first characters; without it, all runs.")
+        str | None, typer.Argument(help="Id of a run, or its first characters; without it, all runs.", metavar="RUN")
     ] = None,
     template: Annotated[str | None, typer.Option(help="execution_report, cohort_report, or your own notebook.")] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
@@ -95,12 +122,20 @@ def demo(
     ctx: typer.Context,
     n: Annotated[int, typer.Option("-n", min=1, help="How many runs.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same requests and faults.")] = 2026,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.", metavar="DIR")] = Path("out"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the report; made when it is not there.", metavar="DIR")
+    ] = Path("out"),
 ) -> None:
     """Let a small agent work, capture it, and write a report about its runs."""
     from .. import demo as shop
 
     shell: Shell = ctx.obj
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"--output is {str(output)!r}, which cannot be a folder: {problem.strerror}."
+        ) from None
     with shell.bench() as bench:
         done = shop.run(bench, n=n, seed=seed, progress=sys.stderr.isatty())
         shell.say(f"{done}. Writing the report …")

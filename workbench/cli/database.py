@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from .shell import Shell, clean, print_table
 
-Revision = Annotated[str, typer.Argument(help="Revision, 'head', 'base', or steps such as +1 and -1.")]
+Revision = Annotated[
+    str, typer.Argument(help="Revision, 'head', 'base', or steps such as +1 and -1.", metavar="REVISION")
+]
 
 db = typer.Typer(help="Versions of the database schema.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,11 +32,18 @@ def upgrade(ctx: typer.Context, revision: Revision = "head") -> None:
 
 
 @db.command()
-def downgrade(ctx: typer.Context, revision: Revision) -> None:
+def downgrade(
+    ctx: typer.Context,
+    revision: Revision,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked.")] = False,
+) -> None:
     """Take the schema back to a revision; 'base' removes all tables and what is in them."""
     from ..data.store import schema
 
     with ctx.obj.store() as store:
+        if not yes and sys.stdin.isatty():
+            lost = "all tables" if revision == "base" else "what later revisions brought"
+            typer.confirm(f"Remove {lost}, with the data, from {store}?", abort=True, err=True)
         _tell(ctx.obj, schema.downgrade(store, revision))
 
 

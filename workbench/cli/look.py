@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import NotFoundError
 from .shell import Shell, clean, duration, moment, print_table, short_ids, terminal_width
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from .._delta import Patch
+    from ..replay.compare import Diff
 
 Run = Annotated[str, typer.Argument(help="Id of a run, or its first characters (4 or more).", metavar="RUN")]
 Since = Annotated[str | None, typer.Option(help="From when on: 7d, 24h, 30m, or a date or time (ISO 8601).")]
 Until = Annotated[str | None, typer.Option(help="Until when, spelt like --since.")]
 Where = Annotated[str | None, typer.Option(help="A further SQL condition.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows.")]
+
+_PREVIEW = 200  # characters of a state in a table
+_PATHS = 3  # of a patch in a sentence
+_MARKS = {"equal": " ", "changed": "≠", "added": "+", "removed": "−"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,18 +49,14 @@ def executions(
     filters = given(
         status=status, agent_type=agent_type, task=task, source=source, since=since, until=until, where=where
     )
+    # A screen holds some twenty; a pipe of JSON gets them all unless it asks for fewer.
+    at_most = limit or (None if shell.json else 50)
     with shell.bench() as bench:
-        # A screen holds some twenty; a pipe gets them all unless it asks for fewer.
-        frame = bench.executions(**filters, **given(limit=limit or (None if shell.json else 50)))
-        if shell.json:
-            return shell.frame(frame)
-        if frame.is_empty():
-            return shell.say("No runs found. Bring some in with: workbench ingest PATH…")
-        rows = _run_rows(frame)
-        print_table(list(rows[0]), [list(row.values()) for row in rows], whole=2)
-        if limit is None and len(frame) == 50:
-            shell.say("The 50 newest; --limit shows more.")
-    return None
+        frame = bench.executions(**filters, **given(limit=at_most))
+    none = "No runs match." if filters else "No runs found. Bring some in with: workbench ingest PATH…"
+    shell.frame(frame, rows=_run_rows, whole=2, empty=none)
+    if limit is None and len(frame) == at_most:
+        shell.say(f"The {at_most} newest; --limit shows more.")
 
 
 def _run_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -94,13 +98,7 @@ def events(
     filters = given(event_type=event_type, severity=severity, category=category, since=since, until=until, where=where)
     with shell.bench() as bench:
         frame = bench.events(run, **filters, **given(limit=limit))
-        if shell.json:
-            return shell.frame(frame)
-        if frame.is_empty():
-            return shell.say("This run has no such events.")
-        rows = _event_rows(frame)
-        print_table(list(rows[0]), [list(row.values()) for row in rows], whole=2)
-    return None
+    shell.frame(frame, rows=_event_rows, whole=2, empty="This run has no such events.")
 
 
 def _event_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -125,7 +123,7 @@ def _said(data: str | None) -> str:
     for value in (document.get("text"), tool.get("arguments"), tool.get("result"), document.get("error")):
         if value:
             text = value if isinstance(value, str) else orjson.dumps(value).decode()
-            return clean(text[:200])
+            return text[: terminal_width()]
     return ""
 
 
@@ -134,47 +132,88 @@ def snapshots(ctx: typer.Context, run: Run, limit: Limit = None) -> None:
     shell: Shell = ctx.obj
     with shell.bench() as bench:
         frame = bench.snapshots(run, **given(limit=limit))
-        if shell.json:
-            return shell.frame(frame)
-        if frame.is_empty():
-            return shell.say("This run has no states.")
-        print_table(
-            ("step", "time", "kind", "description", "state"), map(_snapshot_row, frame.iter_rows(named=True)), whole=3
-        )
-    return None
+    shell.frame(frame, rows=_snapshot_rows, whole=3, empty="This run has no states.")
 
 
-def _snapshot_row(row: dict[str, Any]) -> tuple[Any, ...]:
-    kind = "checkpoint" if row["checkpoint"] else "derived" if row["is_derived"] else ""
-    return row["step_number"], moment(row["timestamp"]), kind, row["description"] or "", row["state"][:200]
+def _snapshot_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """One line a state; of the state itself as much as an eye can take in."""
+    return [
+        {
+            "step": row["step_number"],
+            "time": moment(row["timestamp"]),
+            "kind": "checkpoint" if row["checkpoint"] else "derived" if row["is_derived"] else "",
+            "description": row["description"] or "",
+            "state": row["state"] if len(row["state"]) <= _PREVIEW else row["state"][:_PREVIEW] + "…",
+        }
+        for row in frame.iter_rows(named=True)
+    ]
 
 
-def state(ctx: typer.Context, run: Run, step: Annotated[int, typer.Argument(min=0, help="Step number.")]) -> None:
-    """Print the state of a run after a step, as JSON."""
+def state(
+    ctx: typer.Context,
+    run: Run,
+    step: Annotated[
+        int, typer.Argument(min=0, help="Step number, at most that of the run's last step.", metavar="STEP")
+    ],
+) -> None:
+    """Print the state of a run after a step, that of its last snapshot until then, as JSON."""
     shell: Shell = ctx.obj
     with shell.bench() as bench:
         shell.dump(bench.state(run, step))
 
 
-def diff(ctx: typer.Context, a: Run, b: Run) -> None:
-    """Align the steps of two runs and say where they part."""
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(help="The run that is A: id, or its first characters.", metavar="RUN_A")],
+    b: Annotated[str, typer.Argument(help="The run that is B.", metavar="RUN_B")],
+    step: Annotated[
+        int | None, typer.Option(min=0, help="Compare the states after this step of A instead of the last ones.")
+    ] = None,
+) -> None:
+    """Align the steps of two runs, A and B, and say where they part; compare the states that they end with.
+
+    With --json, state_patch is the RFC 6902 patch from A's state to B's, null where a run has no states.
+    """
     shell: Shell = ctx.obj
     with shell.bench() as bench:
-        found = bench.compare(a, b)
-        if shell.json:
-            steps = found.steps.to_dicts()
-            return shell.dump({"a": found.a, "b": found.b, "summary": found.summary,
-                               "first_divergence": found.first_divergence, "steps": steps})  # fmt: skip
-        print(clean(found.summary))
-        marks = {"equal": " ", "changed": "≠", "added": "+", "removed": "−"}
-        rows = [
-            (marks[row["kind"]], row["a_step"], row["b_step"], row["what"] or "", row["a_label"], row["b_label"])
-            for row in found.steps.iter_rows(named=True)
-            if row["kind"] != "equal"
-        ]
-        if rows:
-            print_table(("", "a", "b", "what", "a says", "b says"), rows)
+        runs = bench.execution(a), bench.execution(b)
+        found = bench.compare(*runs)
+        patch = _state_patch(found, step)
+    named = {run: {"id": str(of.id), "name": of.name, "status": of.status} for run, of in zip("ab", runs, strict=True)}
+    if shell.json:
+        said = {"summary": found.summary, "first_divergence": found.first_divergence, "steps": found.steps.to_dicts()}
+        return shell.dump({**named, **said, "state_patch": patch})
+    for run, of in named.items():
+        print(clean(f"{run.upper()}  {of['id']}  {of['status']}  {of['name'] or ''}").rstrip())
+    print(clean(found.summary))
+    if patch is not None:
+        print(clean(_states_differ(patch, "that they end with" if step is None else f"after step {step} of A")))
+    rows = [
+        (_MARKS[row["kind"]], row["a_step"], row["b_step"], row["what"] or "", row["a_label"], row["b_label"])
+        for row in found.steps.iter_rows(named=True)
+        if row["kind"] != "equal"
+    ]
+    if rows:
+        print_table(("", "a", "b", "what", "a says", "b says"), rows)
     return None
+
+
+def _state_patch(found: Diff, step: int | None) -> Patch | None:
+    """The patch from A's state to B's; asked for without a step, it may be missing."""
+    try:
+        return found.state_patch(step)
+    except NotFoundError:
+        if step is not None:
+            raise
+        return None
+
+
+def _states_differ(patch: Patch, which: str) -> str:
+    if not patch:
+        return f"The states {which} are equal."
+    paths = list(dict.fromkeys(operation["path"] or "/" for operation in patch))
+    more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
+    return f"The states {which} differ at {', '.join(paths[:_PATHS])}{more}; --json has the patch."
 
 
 def sql(
@@ -184,15 +223,14 @@ def sql(
     ],
     limit: Limit = None,
 ) -> None:
-    """Ask the database, read-only."""
+    """Ask the database in Postgres's SQL, read-only; with --json, json and jsonb columns are objects."""
+    from ..data.frames.sql import sql_and_json
+
     shell: Shell = ctx.obj
     text = sys.stdin.read() if query == "-" else query
     with shell.bench() as bench:
-        frame = bench.sql(text, **given(limit=limit))
-        if shell.json:
-            shell.dump_rows(frame.iter_rows(named=True))
-        else:
-            shell.frame(frame, empty="No rows.")
+        frame, documents = sql_and_json(bench.store, text, limit=limit)
+    shell.frame(frame, empty="No rows.", whole=int(frame.columns[:1] == ["id"]), documents=documents)
 
 
 def given(**options: Any) -> dict[str, Any]:

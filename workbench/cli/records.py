@@ -11,7 +11,7 @@ from .shell import Shell
 
 Id = Annotated[str, typer.Argument(help="Id of the record.", metavar="ID")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows.")]
-Fields = Annotated[list[str], typer.Argument(help="NAME=VALUE; a value may be JSON.", metavar="NAME=VALUE…")]
+Fields = Annotated[list[str], typer.Argument(help="NAME=VALUE; a value may be JSON.", metavar="NAME=VALUE")]
 
 tasks = typer.Typer(help="Tasks that agents try.", rich_markup_mode=None)
 environments = typer.Typer(help="Named settings of agents; at most one per user is active.", rich_markup_mode=None)
@@ -50,7 +50,7 @@ def _verbs(group: typer.Typer, noun: str, table: list[str]) -> None:
         shell: Shell = ctx.obj
         with shell.bench() as bench:
             frame = getattr(bench, f"{noun}s")(**({"limit": limit} if limit else {}))
-            shell.frame(frame, table=table, empty=f"No {noun}s.")
+            shell.frame(frame, rows=lambda found: found.select(table).to_dicts(), empty=f"No {noun}s.")
 
     @group.command(help=f"Show one {noun}.")
     def get(ctx: typer.Context, id: Id) -> None:

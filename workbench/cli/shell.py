@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Shell", "cell", "clean", "duration", "moment", "print_facts", "print_table", "short_ids", "terminal_width"]
 
 # JSON text in a frame that is a document in the shell's output.
-DOCUMENTS = ("data", "state", "metadata", "config", "fields")
+DOCUMENTS = ("data", "state", "metadata", "config")
+
+Rows = Callable[["pl.DataFrame"], list[dict[str, Any]]]
 
 
 @dataclass
@@ -70,15 +73,27 @@ class Shell:
 
     # -- results -------------------------------------------------------------------------------------------------
 
-    def frame(self, frame: pl.DataFrame, *, table: Sequence[str] | None = None, empty: str = "Nothing found.") -> None:
-        """Print a frame: all of it as a list of objects, or the columns ``table`` for people."""
+    def frame(
+        self,
+        frame: pl.DataFrame,
+        *,
+        rows: Rows | None = None,
+        whole: int = 1,
+        empty: str = "Nothing found.",
+        documents: Collection[str] = DOCUMENTS,
+    ) -> None:
+        """Print a frame: all of it as a list of objects, or what ``rows`` makes of it as a table for people.
+
+        ``documents`` are the columns of JSON text that are objects in the list; the table's first ``whole`` columns are
+        never cut.
+        """
         if self.json:
-            self.dump_rows(with_documents(frame.iter_rows(named=True)))
+            self.dump_rows(with_documents(frame.iter_rows(named=True), documents))
         elif frame.is_empty():
             self.say(empty)
         else:
-            shown = frame.select(table) if table else frame
-            print_table(shown.columns, shown.iter_rows(), whole=int(shown.columns[0] == "id"))
+            shown = rows(frame) if rows else frame.to_dicts()
+            print_table(list(shown[0]), [list(row.values()) for row in shown], whole=whole)
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Print one object."""
@@ -109,13 +124,13 @@ class Shell:
         print(clean(text), file=sys.stderr)
 
 
-def with_documents(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """JSON columns as documents instead of text."""
+def with_documents(rows: Iterable[dict[str, Any]], names: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The columns ``names`` as JSON documents instead of text."""
     import orjson
 
     for row in rows:
-        for name in DOCUMENTS:
-            if isinstance(row.get(name), str):
+        for name in names:
+            if row.get(name) is not None:
                 row[name] = orjson.Fragment(row[name])
         yield row
 
@@ -136,7 +151,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole:
         text = Text(no_wrap=True, end="")
         for number, (value, width) in enumerate(zip(row, widths, strict=True)):
             cut = value if cell_len(value) <= width else set_cell_size(value, max(width - 1, 0)).rstrip() + "…"
-            padded = " " * (width - cell_len(cut)) + cut if numeric[number] else set_cell_size(cut, width)
+            room = " " * (width - cell_len(cut))
+            padded = room + cut if numeric[number] else cut + room if number < len(columns) - 1 else cut
             text.append("  " if number else "").append(padded, style or _STYLES.get(value, ""))
         text.rstrip()
         return text
@@ -169,7 +185,9 @@ def print_facts(record: Mapping[str, Any]) -> None:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none and ``COLUMNS`` is not set."""
+    """Columns that a line may take: ``COLUMNS``, else those of the terminal; any number into a file or a pipe."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return sys.maxsize
     return shutil.get_terminal_size((80, 24)).columns
 
 

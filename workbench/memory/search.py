@@ -42,6 +42,9 @@ class MemoryStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def __repr__(self) -> str:
+        return f"MemoryStore({self._store})"
+
     def add(
         self,
         content: str,

@@ -150,28 +150,38 @@ class Diff:
             "result_patch": diff(x.result, y.result) if x and y else [],
         }
 
-    def state_patch(self, step: int) -> Patch:
+    def state_patch(self, step: int | None = None) -> Patch:
         """Return the RFC 6902 patch from the state of `a` after its step `step` to the state of `b` at the same point.
 
-        The same point is the step of `b` aligned with it or, where there is none, the last one before it.
+        The same point is the step of `b` aligned with it or, where there is none, the last one before it. Without
+        `step`: from the state that `a` ends with to that `b` ends with.
 
         Raises
         ------
         NotFoundError
-            The first run has no such step, or a run has no state there.
+            The first run has no such step (without `step`: a run has no steps), or a run has no state there.
         """
         state_a, state_b = self._states
         if state_a is None or state_b is None:
             raise NotFoundError(
                 "This comparison was made of events alone. Use bench.compare(a, b), or pass states_a= and states_b=."
             )
+        if step is None:
+            if not self.n_a or not self.n_b:
+                raise NotFoundError(f"{self.a if not self.n_a else self.b} has no steps.")
+            return diff(state_a(self._last("a_step")), state_b(self._last("b_step")))
         rows = self.steps.filter(pl.col("a_step") == step)
         if rows.is_empty():
-            raise NotFoundError(f"{self.a} has no step {step}.", step=step)
+            known = self.steps["a_step"]
+            there_are = f"its steps are {known.min()} to {known.max()}" if self.n_a else "it has none"
+            raise NotFoundError(f"{self.a} has no step {step}; {there_are}.", step=step)
         before = self.steps.filter(pl.col("position") <= rows["position"][0])["b_step"].drop_nulls()
         if before.is_empty():
             raise NotFoundError(f"{self.b} has not begun when {self.a} is at step {step}.", step=step)
         return diff(state_a(step), state_b(before[-1]))
+
+    def _last(self, column: str) -> int:
+        return self.steps[column].drop_nulls()[-1]
 
     def __repr__(self) -> str:
         first = self.first_divergence

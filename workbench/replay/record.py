@@ -150,7 +150,7 @@ class Recording:
         elif self._run.status == "running":
             self._run.status = "completed"
         self._run.completed_at = datetime.now(UTC)
-        self._run.execution_time_ms = (time.perf_counter() - self._clock) * 1000
+        self._run.execution_time_ms = _ms_since(self._clock)
         self._total()
         try:
             self._write(whole=True)
@@ -295,7 +295,7 @@ class Recording:
             raise
         finally:
             _enclosing.reset(token)
-            step.duration_ms = (time.perf_counter() - started) * 1000
+            step.duration_ms = _ms_since(started)
             with self._lock:
                 self._open -= 1
 
@@ -354,6 +354,11 @@ class _Rows(RowMaker):
     def id_of(self, run: Run) -> uuid.UUID:
         """The recording's id."""
         return self._execution
+
+
+def _ms_since(started: float) -> float:
+    """Milliseconds since a reading of ``perf_counter``, in whole microseconds: what lies below is noise."""
+    return round((time.perf_counter() - started) * 1000, 3)
 
 
 def _usage(given: Mapping[str, int] | None) -> Usage | None:

@@ -1,9 +1,9 @@
 """Reports: a parameterised notebook, executed and saved as one HTML file that works with the network off.
 
 ``report(bench, run, output="report.html")`` writes about one run, without ``run`` about all of them;
-``export_html(notebook, title=…)`` saves any executed notebook the same way; ``Table``, ``Facts``, ``Note`` and
-``duration`` show values in it. The report notebooks lie in ``notebooks/reports/`` and are ordinary notebooks:
-open one, set its parameters, run it.
+``export_html(notebook, title=…)`` saves any executed notebook the same way; ``Table``, ``Facts``, ``Note``,
+``duration`` and ``run_label`` show values in it. The report notebooks lie in ``notebooks/reports/`` and are ordinary
+notebooks: open one, set its parameters, run it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .export import export_html
     from .run import report
     from .table import Facts, Note, Table
-    from .words import duration
+    from .words import duration, run_label
 
-__all__ = ["Facts", "Note", "Table", "duration", "export_html", "report"]
+__all__ = ["Facts", "Note", "Table", "duration", "export_html", "report", "run_label"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,6 +29,7 @@ def __getattr__(name: str) -> Any:
         "duration": ".words",
         "export_html": ".export",
         "report": ".run",
+        "run_label": ".words",
     }
     if name not in homes:
         raise AttributeError(f"module 'workbench.reports' has no attribute {name!r}. It has: {', '.join(__all__)}")

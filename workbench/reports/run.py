@@ -21,6 +21,9 @@ _BUNDLED = Path(__file__).parent / "examples"
 EXAMPLES = _BUNDLED if _BUNDLED.is_dir() else Path(__file__).parents[2] / "notebooks"
 TEMPLATES = EXAMPLES / "reports"
 
+# The whole name stands in the page's first table.
+_HEADLINE = 160
+
 # One cell of a report reads at most some thousand rows; longer than this it hangs.
 _CELL_TIMEOUT_S = 600
 
@@ -43,7 +46,7 @@ def report(
     run
         Id, id prefix or record of one run; ``None`` for a cohort.
     output
-        The HTML file; its folder is made when it does not exist.
+        The HTML file; its folder has to exist, so that a misspelt path makes none.
     template
         ``"execution_report"`` (the default with a run), ``"cohort_report"`` (the default without) or the path of a
         notebook of your own with a cell tagged ``parameters``.
@@ -65,29 +68,49 @@ def report(
     ConfigurationError
         No such template, or it has no such parameter.
     ReportError
-        A cell failed; ``.cell`` is its number, ``.source`` its code, ``.traceback`` what it said. No file is written.
+        A cell failed; ``.cell`` is its number, ``.source`` its code, ``.traceback`` what it said. Or the file cannot be
+        written; ``.path`` is its path. No file is written.
     MissingExtraError
         The extra ``lab`` is not installed.
     """
+    target = _place(Path(output))
     given = {name: value for name, value in parameters.items() if value is not None}
     if run is not None:
         given["run"] = bench.frames.run_id(run)
         about = bench.executions(ids=[given["run"]]).row(0, named=True)
-        title = title or f"Run {about['name'] or about['source_id'] or given['run']}"
+        title = title or f"Run {_headline(about['name'] or about['source_id'] or given['run'])}"
     path = template_path(template or ("cohort_report" if run is None else "execution_report"))
     notebook = load(path, given)
     execute(notebook, environment=_connection(bench), name=path.stem)
     from .export import export_html
 
     page = export_html(notebook, title=title or path.stem.replace("_", " ").capitalize())
-    return _written(page, Path(output))
+    return _written(page, target)
+
+
+def _headline(name: str) -> str:
+    """A run's name as the page's title: cut, and without what would hide in it or turn its direction."""
+    from .table import shown
+
+    name = shown(name)
+    return name if len(name) <= _HEADLINE else f"{name[:_HEADLINE]}…"
+
+
+def _place(target: Path) -> Path:
+    """A path that a file can have, asked before anything runs."""
+    if os.path.isdir(target):  # noqa: PTH112 - it answers for a path that is too long or forbidden; Path.is_dir() raises
+        problem = "that is a folder. Name a file in it"
+    elif not os.path.isdir(target.parent):  # noqa: PTH112
+        problem = f"there is no folder {target.parent}. Make it, or give the path of a file in one that exists"
+    else:
+        return target
+    raise ReportError(f"The report could not be written to {target}: {problem}.", path=target)
 
 
 def _written(page: str, target: Path) -> Path:
     """Write beside the target, then rename: a full disk leaves no half report under its name."""
     part = target.with_name(f".{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_text(page, encoding="utf-8")
             part.replace(target)

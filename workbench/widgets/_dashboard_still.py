@@ -134,13 +134,18 @@ def _time(bins: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
                 rects.append(
                     f'<rect x="{i * width}" y="{y:.1f}" width="{width - 1}" height="{tall:.1f}" fill="{colour}"/>'
                 )
-    first, last = moment(bins["start"]), moment(bins["start"] + bins["width"] * bins["bins"])
-    caption = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, at most {top:,} runs in a bar"
+    first, last = (_when(bins["start"] + bins["width"] * n, bins["width"]) for n in (0, bins["bins"]))
+    caption = f"{first} to {last} UTC, at most {top:,} runs in a bar"
     return (
         f'<p style="{_TITLE};margin:0">Over time</p><svg width="{width * len(columns)}" height="60" role="img" '
         f'aria-label="Runs over time">{"".join(rects)}</svg>'
         f'<p style="margin:0">{caption}{"; " if note else ""}{note}</p>'
     )
+
+
+def _when(ms: float, width: float) -> str:
+    """A moment to the minute, or to the second or millisecond where bars are narrower than a minute or second."""
+    return f"{moment(ms):%Y-%m-%d %H:%M:%S.%f}"[: 23 if width < 1_000 else 19 if width < 60_000 else 16]
 
 
 def _bars(parts: list[tuple[int, str]], top: int) -> str:

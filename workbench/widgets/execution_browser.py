@@ -200,7 +200,7 @@ class ExecutionBrowser(Widget):
         rows = self._frame[self._rows.order(self.filters, self.sort).head(_STATIC_ROWS).to_list()]
         shown = [c for c in self._described if c["name"] in self.columns]
         total = self._rows.order(self.filters, self.sort).len()
-        head = "".join(f'<th style="{_TH}">{escape(_heading(c))}</th>' for c in shown)
+        head = "".join(f'<th style="{_TH};text-align:{_side(c)}">{escape(_heading(c))}</th>' for c in shown)
         body = "".join(
             f"<tr>{''.join(self._still_cell(row, c) for c in shown)}</tr>" for row in rows.iter_rows(named=True)
         )
@@ -213,19 +213,28 @@ class ExecutionBrowser(Widget):
         )
 
     def _still_cell(self, row: Mapping[str, Any], column: Mapping[str, Any]) -> str:
+        return f'<td style="{_TD};text-align:{_side(column)}">{self._still_value(row, column)}</td>'
+
+    def _still_value(self, row: Mapping[str, Any], column: Mapping[str, Any]) -> str:
         value = row[column["name"]]
         if column["kind"] == "number":
-            scale = self._scales.get(column["name"])
-            return f'<td style="{_TD};text-align:right">{escape(number(value, dict(column)))}{_bar(value, scale)}</td>'
+            return escape(number(value, dict(column))) + _bar(value, self._scales.get(column["name"]))
+        if value is None:
+            return "–"
         if column["kind"] == "time":
-            return f'<td style="{_TD}">{"–" if value is None else f"{value:%Y-%m-%d %H:%M}"}</td>'
+            return f"{value:%Y-%m-%d %H:%M}"
         sign = {"completed": "✓ ", "failed": "✕ ", "running": "◐ ", "cancelled": "⊘ ", "pending": "○ "}
         prefix = sign.get(str(value), "") if column["kind"] == "status" else ""
-        return f'<td style="{_TD}">{prefix}{"–" if value is None else escape(one_line(value, 48))}</td>'
+        return prefix + escape(one_line(value, 48))
 
 
-_TH = "text-align:left;padding:3px 10px;border-bottom:2px solid #8c959f;white-space:nowrap"
+_TH = "padding:3px 10px;border-bottom:2px solid #8c959f;white-space:nowrap"
 _TD = "padding:3px 10px;border-bottom:1px solid #8c959f55;vertical-align:top;white-space:nowrap"
+
+
+def _side(column: Mapping[str, Any]) -> str:
+    """Said in every cell: JupyterLab puts all cells of an output's table to the right."""
+    return "right" if column["kind"] == "number" else "left"
 
 
 def _heading(column: Mapping[str, Any]) -> str:

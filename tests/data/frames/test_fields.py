@@ -109,3 +109,20 @@ def test_json_text_becomes_values(json, expected):
     found = decode(pl.DataFrame({"x": pl.Series(json, dtype=pl.String)}), Field("x", "data.x", None))
 
     assert_series_equal(found, expected)
+
+
+@pytest.mark.parametrize("columns", [None, ["id"]])
+def test_a_field_has_a_name_of_its_own(bench, columns):
+    """A field named as a column is refused before anything is read, with the names that are taken."""
+    with pytest.raises(
+        ConfigurationError, match=r"executions has a column 'status' already.*like 'my_status'; the columns are: id"
+    ):
+        bench.executions(fields={"status": "metadata.status"}, columns=columns)
+    with pytest.raises(ConfigurationError, match="has a column 'name' already"):
+        bench.scan("events", fields={"name": ("data.name", pl.String)})
+
+
+def test_columns_may_be_one_name_or_repeat_one(bench, history):
+    """A name is a list of one; a column comes once."""
+    assert bench.tasks(columns="title").columns == ["title"]
+    assert bench.tasks(columns=["title", "id", "title"]).columns == ["title", "id"]

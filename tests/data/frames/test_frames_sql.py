@@ -87,6 +87,23 @@ def test_an_error_has_place_and_hint(bench, query, said):
         bench.sql(query)
 
 
+@pytest.mark.parametrize(
+    ("query", "params", "said"),
+    [
+        ("select nonsense from", None, r"syntax error at end of input\nline 1: select nonsense from\n {28}\^\n"),
+        ("SELECT 1\nWHERE $1 =", [1], r"syntax error at end of input\nline 2: WHERE \$1 =\n {18}\^\n"),
+        ("SELECT (1", None, r"syntax error at end of input\nline 1: SELECT \(1\n {17}\^\n"),
+        ("SELECT 1)", None, r"syntax error at or near \"\)\"\nline 1: SELECT 1\)\n {16}\^\n"),
+        ("SELECT 'a", None, r"quoted string at or near \"'a\"\nline 1: SELECT 'a\n {15}\^\n"),
+        ("SELECT 1 AS a INTO x", None, r"SELECT \.\.\. INTO is not allowed here\nline 1: SELECT 1 AS a INTO x\n"),
+    ],
+)
+def test_a_syntax_error_is_in_the_users_own_text(bench, query, params, said):
+    """The server is asked about the text as it was written, so that no bracket of ours is in what it says."""
+    with pytest.raises(QueryError, match=said):
+        bench.sql(query, params)
+
+
 @pytest.mark.parametrize("query", ["", "  ;", "-- nothing"])
 def test_an_empty_query_gets_an_example(bench, query):
     """One line to start from."""

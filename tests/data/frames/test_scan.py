@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ import workbench
 from workbench.data.frames.columns import schema
 from workbench.errors import ConfigurationError
 
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
 FRAMES = ("executions", "events", "snapshots", "tasks", "environments")
 
 
@@ -26,6 +28,60 @@ def test_pages_together_are_the_frame(bench, history, frame, size):
     assert_frame_equal(pl.concat(pages), whole)
     assert max(page.height for page in pages) <= size
     assert all(page.height for page in pages)
+
+
+@pytest.fixture
+def undated(bench):
+    """Runs of three kinds: 30 dated, of which ten began at one moment, and 40 without times."""
+    at = [DAY + timedelta(hours=min(n, 20)) for n in range(30)]
+    records = [{"agent_type": "a", "name": f"dated {n}", "started_at": at[n]} for n in range(30)]
+    records[10:10] = [{"agent_type": "a", "name": f"undated {n}"} for n in range(40)]
+    bench.records.executions.create_many(records)
+    return bench
+
+
+@pytest.mark.parametrize("size", [1, 3, 11, 40])
+def test_runs_without_times_come_behind_in_the_order_of_their_source(undated, size):
+    """Frame, limit and pages agree: dated runs newest first, of one moment as written, then the undated as written."""
+    expected = [f"dated {n}" for n in (*range(20, 30), *range(19, -1, -1))] + [f"undated {n}" for n in range(40)]
+
+    assert undated.executions()["name"].to_list() == expected
+    assert undated.executions(limit=size)["name"].to_list() == expected[:size]
+    assert pl.concat(undated.pages("executions", size=size))["name"].to_list() == expected
+
+
+def test_a_page_of_runs_is_read_from_an_index(undated):
+    """The first page, one behind a dated run and one behind an undated run: none reads and sorts the others."""
+    with undated.store.raw() as connection:
+        connection.execute(
+            "INSERT INTO agent_executions (agent_type, started_at)"
+            " SELECT 'a', CASE WHEN n % 2 = 0 THEN now() - n * interval '1 s' END FROM generate_series(1, 4000) n"
+        )
+        connection.execute("ANALYZE agent_executions")
+
+    after, n_rows = None, []
+    for _ in range(200):
+        query = undated.frames._query("executions", {"limit": 20, "columns": ["id"]})
+        text = query.text(after=after, with_keys=True).as_string(None)
+        with undated.store.raw() as connection:
+            row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}").fetchone()
+        n_rows.append(sum(_rows_read(node) for node in _nodes(row[0][0]["Plan"])))
+        _, after = undated.frames._page("executions", {"limit": 20, "columns": ["id"]}, after)
+
+    assert max(n_rows) <= 60
+
+
+def _nodes(plan):
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _rows_read(node):
+    """Rows that a scan took up, those that it threw away again included."""
+    if "Relation Name" not in node:
+        return 0
+    return node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
 
 
 def test_pages_take_filters_and_a_limit(bench, history):
@@ -63,7 +119,7 @@ def test_an_unknown_frame_or_size_is_refused(bench, ask):
     """With the nearest that there is."""
     with pytest.raises(ConfigurationError, match=r"no frame 'event'\. Did you mean 'events'"):
         list(bench.pages("event")) if ask == "pages" else bench.scan("event")
-    with pytest.raises(ConfigurationError, match="size=0 must be 1 or more"):
+    with pytest.raises(ConfigurationError, match="size=0 must be a whole number, 1 or more"):
         list(bench.pages("events", size=0)) if ask == "pages" else bench.scan("events", size=0)
 
 

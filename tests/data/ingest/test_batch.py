@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -379,6 +380,36 @@ def test_a_file_that_fails_half_way_leaves_nothing(store: Store, tmp_path: Path)
         batch._ingest_file(store, source, tau_bench)
 
     assert everything(store) == before
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_garbage_collector_rests_and_is_given_back(store: Store, tmp_path: Path, was_on: bool) -> None:
+    """While a file is read nothing looks for cycles; afterwards, and after a failure, it is as the user had it."""
+    seen: list[bool] = []
+
+    def look(n_bytes: int) -> None:
+        seen.append(gc.isenabled())
+        if len(seen) > 1:
+            raise RuntimeError("stop")
+
+    good, bad = Source.of(put(tmp_path, "a.json", [tau_run()])), Source.of(put(tmp_path, "b.json", [tau_run()]))
+    for source in (good, bad):
+        assert source.sha256
+        assert source.head
+    bad.on_read = look
+    if not was_on:
+        gc.disable()
+    try:
+        batch._ingest_file(store, good, tau_bench)
+        after_good = gc.isenabled()
+        with pytest.raises(RuntimeError, match="stop"):
+            batch._ingest_file(store, bad, tau_bench)
+        after_bad = gc.isenabled()
+    finally:
+        gc.enable()
+
+    assert (after_good, after_bad) == (was_on, was_on)
+    assert not any(seen)
 
 
 def test_what_jsonb_refuses_keeps_its_bytes(store: Store, tmp_path: Path) -> None:

@@ -240,6 +240,23 @@ def test_what_the_program_wrote_is_no_prompt() -> None:
     assert run.name == "/init"
 
 
+@pytest.mark.parametrize(
+    ("prompts", "name"),
+    [
+        (["<command-name>/clear</command-name>", "Fix the login"], "Fix the login"),
+        (["<command-name>/plan</command-name>\n<command-args>the login</command-args>", "Go"], "/plan the login"),
+        (["<command-name>/clear</command-name><command-args></command-args>"], "/clear"),
+    ],
+)
+def test_a_session_is_called_what_was_asked(prompts: list[str], name: str) -> None:
+    """A slash command that says nothing of the work names a session only where nothing else does."""
+    s = Session()
+    for prompt in prompts:
+        s.user(prompt)
+
+    assert read(s.bytes()).name == name
+
+
 def test_titles_of_other_sessions_are_not_taken() -> None:
     """A summary whose leaf is in another file is not this session's name."""
     s = session()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from histories import KINDS, LINES, claude, counts, inspect_eval, otlp, rows
 
-from workbench.cli import app as cli
+from workbench import cli
 from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import choose
 from workbench.data.ingest.source import Source
@@ -100,7 +100,8 @@ def test_the_shell_names_a_place_only_where_there_is_one(
     log = put(tmp_path, "log.eval", inspect_eval(3)[:-400])
     session = put(tmp_path, "session.jsonl", SESSION + b"42\n")
 
-    cli.run(["--url", database_url, "ingest", str(log), str(session)], as_json=False)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main(["--url", database_url, "ingest", str(log), str(session)])
 
     said = capsys.readouterr().err
     assert f"{log}: the zip file is cut off" in said

@@ -64,16 +64,25 @@ def test_json_shape() -> None:
 
 
 def test_outcomes() -> None:
-    """One word says whether the store has more now than before."""
+    """One word says whether the store has more now than before, or that nothing of the file could be read."""
     held = {"executions": 1, "events": 3}
 
     assert [
         FileReport("x", error="e").outcome,
+        FileReport("x", n_bad=1).outcome,
         FileReport("x").outcome,
         FileReport("x", **held, new=Counts(1, 3, 0)).outcome,
         FileReport("x", **held, new=Counts(0, 1, 0)).outcome,
         FileReport("x", **held, updated=1).outcome,
         FileReport("x", **held).outcome,
-    ] == ["failed", "nothing found", "new", "extended", "extended", "already there"]
-    assert IngestReport().ok
-    assert not IngestReport((GOOD,)).ok
+    ] == ["failed", "failed", "nothing found", "new", "extended", "extended", "already there"]
+
+
+def test_ok_is_that_something_was_found_and_no_file_failed() -> None:
+    """Bad lines are counted and are no failure; a file of which nothing could be read is one, and so is no file."""
+    all_bad, empty = FileReport("x", n_bad=1), FileReport("x")
+
+    assert GOOD.n_bad
+    assert IngestReport((GOOD, empty)).ok
+    assert [IngestReport(files).ok for files in [(), (GOOD, EVIL), (GOOD, all_bad)]] == [False, False, False]
+    assert IngestReport((GOOD, all_bad)).n_bad == GOOD.n_bad + 1

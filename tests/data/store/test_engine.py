@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+import workbench
 from workbench.data.store.address import Address, without_password
 from workbench.data.store.engine import Store
 from workbench.errors import (
@@ -227,6 +228,16 @@ def test_nobody_there_is_said_at_once():
     with pytest.raises(StoreUnavailableError, match=r"No answer from the database: .*Connection refused") as error:
         opened("postgresql://app@127.0.0.1:1/db")
     assert isinstance(error.value, ConnectionError)
+    assert "?." not in str(error.value)
+
+
+@pytest.mark.parametrize(("part", "said"), [("password", "password"), ("database", 'database "nowhere"')])
+def test_a_server_that_refuses_is_no_dead_server(database_url, part, said):
+    """A wrong password or database is told as what it is."""
+    url = sa.make_url(database_url).set(**{part: "nowhere"}).render_as_string(hide_password=False)
+
+    with pytest.raises(StoreUnavailableError, match=rf"The database refused the connection: .*{said}.*of the URL"):
+        opened(url)
 
 
 # -- read only -------------------------------------------------------------------------------------------------------
@@ -395,3 +406,25 @@ except ConfigurationError as error: print(error)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "does not run on Windows. Give a server: connect('postgresql://…')" in done.stdout
+
+
+def test_a_closed_workbench_says_so_whatever_is_asked_of_it(database_url):
+    """Frames, SQL, records and memory name the closed workbench and the way to open it, not a socket."""
+    bench = workbench.connect(database_url)
+    bench.executions()
+    bench.close()
+
+    for use in (
+        bench.executions,
+        lambda: bench.events("01a1fd41"),
+        lambda: bench.sql("SELECT 1"),
+        lambda: list(bench.pages("events")),
+        bench.records.tasks.list,
+        lambda: bench.records.tasks.create(title="x"),
+        lambda: bench.memory.add("x", agent_type="a"),
+        lambda: bench.memory.nearest([1.0], model="m"),
+    ):
+        with pytest.raises(StoreUnavailableError, match=r"^This workbench is closed. Open it again with workbench"):
+            use()
+    assert "closed" in repr(bench)
+    assert "This workbench is closed" in str(bench.health())

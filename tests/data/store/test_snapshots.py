@@ -291,9 +291,36 @@ def test_state_at_any_step(store: Any) -> None:
     states = [State(2 * i, document={"n": i, "text": "x" * 50, "items": list(range(i))}) for i in range(120)]
     run = stored_run(store, states)
 
-    for step in range(240):
+    for step in range(239):
         assert state_at(store, run, step) == states[step // 2].document
-    assert state_at(store, str(run), 10_000) == states[-1].document
+
+
+def test_state_at_a_step_that_is_not_there(store: Any) -> None:
+    """Behind the last step, be it an event's or a snapshot's, there is no state: the error names the last step."""
+    run = stored_run(store, [State(5, document={"n": 5})])
+
+    with pytest.raises(NotFoundError, match=rf"Execution {run} has no step 6; its steps are 0 to 5\."):
+        state_at(store, run, 6)
+    with store.raw() as connection:
+        connection.execute(
+            "INSERT INTO workbench.observability_events (execution_id, event_type, step_number)"
+            " VALUES (%s, 'message', 7)",
+            (run,),
+        )
+    assert state_at(store, str(run), 7) == {"n": 5}
+    with pytest.raises(NotFoundError, match=r"has no step 9999; its steps are 0 to 7\.") as caught:
+        state_at(store, run, 9999)
+    assert vars(caught.value)["last_step"] == 7
+    with pytest.raises(NotFoundError, match=r"has no step -1; its steps are 0 to 7\."):
+        state_at(store, run, -1)
+
+
+def test_state_of_a_run_without_steps(store: Any) -> None:
+    """A run that has neither events nor snapshots has no step at all."""
+    run = stored_run(store, [])
+
+    with pytest.raises(NotFoundError, match=r"has no step 0; it has none\."):
+        state_at(store, run, 0)
 
 
 def test_state_at_reads_from_the_keyframe_only(store: Any) -> None:

@@ -23,13 +23,20 @@ class Column:
     meaning: str
     sql: str
     unit: str = ""
+    in_sql: str = ""
+    """For ``bench.sql()``, where the table has no column of this name."""
 
 
 def _token(name: str, meaning: str) -> Column:
     # Guarded: one row that holds something else must not make the frame unreadable.
     value = f"x.token_usage->'{name}'"
     number = f"CASE WHEN jsonb_typeof({value}) = 'number' AND abs(({value})::numeric) < 9e18 THEN ({value})::bigint END"
-    return Column(name, pl.Int64, meaning, number, "tokens")
+    return Column(name, pl.Int64, meaning, number, "tokens", f"(token_usage->>'{name}')::bigint")
+
+
+def _count(name: str, meaning: str, made: str, table: str, more: str = "") -> Column:
+    counted = f"(SELECT count(*) FROM {table} WHERE c.execution_id = agent_executions.id{more})"
+    return Column(name, pl.Int64, meaning, made, in_sql=counted)
 
 
 _EXECUTIONS = (
@@ -40,19 +47,31 @@ _EXECUTIONS = (
     Column("status", pl.String, "pending · running · completed · failed · cancelled", "x.status"),
     Column("score", pl.Float64, "the source's own reward or grade; null where it gives none", "x.score"),
     Column("task_id", pl.String, "the task it tried", "x.task_id", "uuid"),
-    Column("task", pl.String, "that task's title", "t.title"),
+    Column(
+        "task",
+        pl.String,
+        "that task's title",
+        "t.title",
+        in_sql="(SELECT title FROM tasks WHERE tasks.id = agent_executions.task_id)",
+    ),
     Column("started_at", UTC, "first moment; null where the source has no times", "x.started_at"),
     Column("completed_at", UTC, "last moment", "x.completed_at"),
     Column("execution_time_ms", pl.Float64, "how long it took", "x.execution_time_ms", "ms"),
-    Column("n_events", pl.Int64, "events of this run", "e.n_events"),
-    Column("n_errors", pl.Int64, "of these, of severity error or critical", "f.n_errors"),
-    Column("n_snapshots", pl.Int64, "states one can go to", "s.n_snapshots"),
+    _count("n_events", "events of this run", "e.n_events", "observability_events c"),
+    _count(
+        "n_errors",
+        "of these, of severity error or critical",
+        "f.n_errors",
+        "observability_events c",
+        " AND c.severity IN ('error', 'critical')",
+    ),
+    _count("n_snapshots", "states one can go to", "s.n_snapshots", "execution_snapshots c"),
     _token("input_tokens", "uncached input"),
     _token("cache_read_tokens", "input read from the prompt cache"),
     _token("cache_write_tokens", "input written to the prompt cache"),
     _token("output_tokens", "output, reasoning included"),
     _token("reasoning_tokens", "the part of the output spent on reasoning"),
-    Column("cost_usd", pl.Float64, "cost; null = unpriced", "x.cost::float8", "USD"),
+    Column("cost_usd", pl.Float64, "cost; null = unpriced", "x.cost::float8", "USD", "cost"),
     Column("error_type", pl.String, "kind of failure", "x.error_type"),
     Column("error", pl.String, "what went wrong, in the source's words", "x.error"),
     Column("trace_id", pl.String, "OpenTelemetry trace", "x.trace_id"),

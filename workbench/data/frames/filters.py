@@ -6,7 +6,7 @@ import difflib
 import re
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -28,7 +28,8 @@ def one_of(
     ConfigurationError
         A value that is not allowed; the text lists those that are.
     """
-    values = [given] if isinstance(given, str) else [str(value) for value in given]
+    one = isinstance(given, str) or not isinstance(given, Iterable)
+    values = [str(given)] if one else [str(value) for value in given]
     for value in values:
         if allowed is not None and value not in allowed:
             close = difflib.get_close_matches(value, allowed, 1)
@@ -47,8 +48,8 @@ def one_of(
     return sql.SQL("{} = ANY({}::text[])").format(column, sql.Literal(values))
 
 
-def moment(given: str | datetime, *, name: str, now: datetime | None = None) -> datetime:
-    """An aware time from ``"7d"`` (ago), ISO 8601, or a datetime.
+def moment(given: str | date, *, name: str, now: datetime | None = None) -> datetime:
+    """An aware time from ``"7d"`` (ago), ISO 8601, a datetime, or a date: its first moment, UTC.
 
     Raises
     ------
@@ -62,13 +63,13 @@ def moment(given: str | datetime, *, name: str, now: datetime | None = None) -> 
         try:
             parsed = datetime.fromisoformat(given)
         except ValueError:
-            raise ConfigurationError(
-                f"{name}={given!r} is no time. Give '7d', '24h', '30m' (ago), an ISO time like '2026-11-21T08:00Z',"
-                " or a datetime.",
-                value=given,
-            ) from None
+            raise _no_time(given, name) from None
         # A date, or a time of day without zone, in a filter typed by hand: UTC, as all frames show.
         return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    if isinstance(given, date) and not isinstance(given, datetime):
+        return datetime(given.year, given.month, given.day, tzinfo=UTC)
+    if not isinstance(given, datetime):
+        raise _no_time(given, name)
     if given.tzinfo is None:
         raise ConfigurationError(
             f"{name}={given!r} has no time zone. Use datetime(…, tzinfo=timezone.utc).", value=given
@@ -76,9 +77,15 @@ def moment(given: str | datetime, *, name: str, now: datetime | None = None) -> 
     return given
 
 
-def since_until(
-    column: sql.Composable, since: str | datetime | None, until: str | datetime | None
-) -> list[sql.Composable]:
+def _no_time(given: Any, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name}={given!r} is no time. Give '7d', '24h', '30m' (ago), an ISO time like '2026-11-21T08:00Z',"
+        " a date or a datetime.",
+        value=given,
+    )
+
+
+def since_until(column: sql.Composable, since: str | date | None, until: str | date | None) -> list[sql.Composable]:
     """``column >= since`` and ``column < until``."""
     found = []
     for given, name, sign in ((since, "since", sql.SQL(">=")), (until, "until", sql.SQL("<"))):

@@ -10,32 +10,36 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 from psycopg import sql
 
+from workbench._typing import (
+    EnvironmentFilters,
+    EventFilters,
+    ExecutionFilters,
+    Fields,
+    SnapshotFilters,
+    TaskFilters,
+    takes,
+)
 from workbench.data.frames import filters
 from workbench.data.frames.columns import columns as all_columns
 from workbench.data.frames.columns import schema
 from workbench.data.frames.fields import Field, decode
 from workbench.data.frames.predicate import as_sql
 from workbench.data.frames.query import PAGE_KEYS, Query
+from workbench.data.frames.runs import run_id, run_ids
 from workbench.data.frames.transport import transport_of
 from workbench.data.store.tables import EXECUTION_STATUSES, PRIORITIES, SEVERITIES, TASK_STATUSES
-from workbench.errors import ConfigurationError, NotFoundError, StoreUnavailableError
+from workbench.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
-Some = str | Iterable[str] | None
-When = str | datetime | None
-Fields = Mapping[str, str | tuple[str, Any]] | None
-
 _PARTS = 4  # connections for one frame
 _PART_BLOCKS = 4096  # of 8 KB, at least; below that a second connection gains nothing
-_ID_CHARS = 4  # of an abbreviated id
 
 
 class Frames:
@@ -45,10 +49,14 @@ class Frames:
         self.store = store
         self.transport = transport_of(store)
 
+    def __repr__(self) -> str:
+        return f"Frames({self.store})"
+
     # -- the frames --------------------------------------------------------------------------------------------------
 
-    def executions(self, **filters: Any) -> pl.DataFrame:
-        """Runs, newest first.
+    @takes(ExecutionFilters)
+    def executions(self, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
+        """Runs, newest first by ``started_at``; behind them those without times, in the order of their source.
 
         Parameters
         ----------
@@ -69,15 +77,17 @@ class Frames:
         QueryError
             The server refused ``where``.
         """
-        return self._frame("executions", filters)
+        return self._frame("executions", {**filters})
 
-    def events(self, run: Any = None, **filters: Any) -> pl.DataFrame:
+    @takes(EventFilters)
+    def events(self, run: Any = None, **filters: Unpack[EventFilters]) -> pl.DataFrame:
         """Events, by run and step.
 
         Parameters
         ----------
         run
-            One run (id, id prefix, record) or a list of them; ``None`` = all.
+            A run (id, id prefix, record), a list or series of them, or a frame of runs (``browser.selected``: column
+            ``id``) or of their events (column ``execution_id``); ``None`` = all.
         **filters
             ``event_type``, ``name``, ``agent``, ``category``, ``severity``: one or several values; ``since``, ``until``
             by the event's time; ``where``, ``limit``, ``fields``, ``columns`` as in :meth:`executions`. Leave ``data``
@@ -88,9 +98,10 @@ class Frames:
         polars.DataFrame
             Columns of ``workbench.columns["events"]``, then the fields.
         """
-        return self._frame("events", self._of_run(run, filters))
+        return self._frame("events", self._of_run(run, {**filters}))
 
-    def snapshots(self, run: Any = None, *, states: bool = True, **filters: Any) -> pl.DataFrame:
+    @takes(SnapshotFilters)
+    def snapshots(self, run: Any = None, *, states: bool = True, **filters: Unpack[SnapshotFilters]) -> pl.DataFrame:
         """States, by run and step.
 
         Parameters
@@ -110,15 +121,17 @@ class Frames:
         """
         if not states:
             filters["columns"] = [n for n in filters.get("columns") or schema("snapshots") if n != "state"]
-        return self._frame("snapshots", self._of_run(run, filters))
+        return self._frame("snapshots", self._of_run(run, {**filters}))
 
-    def tasks(self, **filters: Any) -> pl.DataFrame:
+    @takes(TaskFilters)
+    def tasks(self, **filters: Unpack[TaskFilters]) -> pl.DataFrame:
         """Tasks, newest first. Filters: ``status``, ``priority``, ``source``, ``user_id``, ``since``, ``until``, …."""
-        return self._frame("tasks", filters)
+        return self._frame("tasks", {**filters})
 
-    def environments(self, **filters: Any) -> pl.DataFrame:
+    @takes(EnvironmentFilters)
+    def environments(self, **filters: Unpack[EnvironmentFilters]) -> pl.DataFrame:
         """Environments, newest first. Filters: ``name``, ``user_id``, ``is_active``, …."""
-        return self._frame("environments", filters)
+        return self._frame("environments", {**filters})
 
     # -- more than memory --------------------------------------------------------------------------------------------
 
@@ -137,7 +150,7 @@ class Frames:
         """
         _known_frame(frame)
         size = _page_size(frame, filters) if size is None else _checked_size(size)
-        filters = self._of_run(run, filters) if frame in ("events", "snapshots") else filters
+        filters = self._of_run(run, filters) if frame in _OF_RUNS else filters
         left = filters.pop("limit", None)
         after: tuple[str, ...] | None = None
         while left is None or left > 0:
@@ -160,19 +173,19 @@ class Frames:
         _known_frame(frame)
         size = _page_size(frame, filters) if size is None else _checked_size(size)
         self._query(frame, {**filters})  # what is wrong with the filters is said now
-        given = tuple(filters.pop("columns", None) or schema(frame))
-        fields = _fields(filters.get("fields"))
+        given = _known(filters.pop("columns", None) or list(schema(frame)), frame)
+        fields = _fields(filters.get("fields"), frame)
         if any(field.dtype is None for field in fields):
             raise ConfigurationError(
                 "A lazy frame needs to know its dtypes: fields={'tokens': ('data.usage.input_tokens', pl.Int64)}."
             )
-        whole = {name: schema(frame)[name] for name in _known(given, frame)} | {f.name: f.dtype for f in fields}
+        whole = {name: schema(frame)[name] for name in given} | {f.name: f.dtype for f in fields}
 
         def read(
             with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
         ) -> Iterator[pl.DataFrame]:
             wanted = [name for name in whole if with_columns is None or name in with_columns]
-            columns = [name for name in wanted if name in given] or list(given[:1])
+            columns = [name for name in wanted if name in given] or given[:1]
             options = {**filters, "columns": columns}
             # The first n rows are chosen before the predicate: then the predicate must not choose first, in the server.
             bounds = [n for n in (n_rows, filters.get("limit")) if n is not None]
@@ -189,52 +202,30 @@ class Frames:
     # -- ids and SQL -------------------------------------------------------------------------------------------------
 
     def run_id(self, run: Any) -> str:
-        """The id of a run given as record, UUID, id, or an abbreviation of 4 characters or more.
+        """The id of a run given as record, UUID, id, an abbreviation of 4 characters or more, or a frame of one run.
 
         Raises
         ------
         NotFoundError
             No run, or several, begin so.
+        ConfigurationError
+            A frame, series or list of no run or several.
         """
-        text = str(getattr(run, "id", run)).strip().lower()
-        if len(text) == 36:
-            text = str(filters.as_uuid(text))
-        bare = text.replace("-", "")
-        if len(bare) < _ID_CHARS or not all(c in "0123456789abcdef" for c in bare) or len(bare) > 32:
-            raise NotFoundError(
-                f"No execution {text!r}. Give an id, or its first {_ID_CHARS} characters or more."
-                " List them with bench.executions().",
-                run=text,
-            )
-        low, high = bare.ljust(32, "0"), bare.ljust(32, "f")
-        query = sql.SQL(
-            "SELECT id::text AS id FROM workbench.agent_executions"
-            " WHERE id BETWEEN {}::uuid AND {}::uuid ORDER BY id LIMIT 6"
-        ).format(sql.Literal(low), sql.Literal(high))
-        found = self.transport.fetch(query, {"id": pl.String})["id"].to_list()
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NotFoundError(f"{len(found)} executions or more begin with {text!r}: {', '.join(found)}.", run=text)
-        raise NotFoundError(f"No execution {text!r}.{self._similar(text)} List them with bench.executions().", run=text)
+        return run_id(self.transport, run)
 
-    def _similar(self, text: str) -> str:
-        newest = self.executions(limit=1000, columns=["id"])["id"].to_list()
-        close = difflib.get_close_matches(text, newest, 1, cutoff=0.7) or difflib.get_close_matches(
-            text, [one[: len(text)] for one in newest], 1, cutoff=0.7
-        )
-        return f" Did you mean {close[0]!r}?" if close else ""
-
-    def sql(self, query: str, *, limit: int | None = None) -> pl.DataFrame:
+    def sql(self, query: str, params: Sequence[Any] | None = None, *, limit: int | None = None) -> pl.DataFrame:
         """One read-only SELECT on Postgres, as a frame.
 
         Names without a schema are ours. UUIDs, JSON and other types that Polars lacks arrive as text, ``numeric`` as
-        Float64.
+        Float64. A date or time outside the years 1 to 9999 (``infinity`` too) is null; ``::text`` shows it.
 
         Parameters
         ----------
         query
             One statement that gives rows: SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW.
+        params
+            Values of ``$1``, ``$2``, … in order, never read as SQL: ``sql("… WHERE id = $1", [run])``. A list or a
+            Polars series is an array: ``id = ANY($1)``.
         limit
             Rows at most.
 
@@ -242,15 +233,19 @@ class Frames:
         ------
         QueryError
             The server refused it, with its reason, place and hint.
+        ConfigurationError
+            ``params`` is no list.
         """
         from workbench.data.frames.sql import run_sql
 
-        return run_sql(self.store, query, limit=limit)
+        return run_sql(self.store, query, params=params, limit=limit)
 
-    def duckdb(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+    def duckdb(self, query: str, params: Sequence[Any] | None = None, /, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over frames given by name: ``duckdb("SELECT … FROM runs", runs=runs)``.
 
-        It sees these frames and nothing else: no files, no network.
+        It sees these frames and nothing else: no files, no network. The values of ``$1``, ``$2``, … come second, as in
+        :meth:`sql`: ``duckdb("SELECT … WHERE n > $1", [3], runs=runs)``. Times outside the years 1 to 9999 are null
+        there too.
 
         Raises
         ------
@@ -259,15 +254,14 @@ class Frames:
         """
         from workbench.data.frames.sql import run_duckdb
 
-        return run_duckdb(query, frames)
+        return run_duckdb(query, frames, params=params)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
     def _of_run(self, run: Any, filters: dict[str, Any]) -> dict[str, Any]:
         if run is None:
             return filters
-        runs = [run] if isinstance(run, str) or not isinstance(run, Iterable) or hasattr(run, "id") else list(run)
-        return {**filters, "runs": [self.run_id(one) for one in runs]}
+        return {**filters, "runs": run_ids(self.transport, run)}
 
     def _frame(self, frame: str, given: dict[str, Any]) -> pl.DataFrame:
         query = self._query(frame, given)
@@ -312,7 +306,7 @@ class Frames:
     def _query(self, frame: str, given: dict[str, Any]) -> Query:
         given = {name: value for name, value in given.items() if value is not None}
         columns = _known(given.pop("columns", None) or list(schema(frame)), frame)
-        fields = _fields(given.pop("fields", None))
+        fields = _fields(given.pop("fields", None), frame)
         query = Query(frame, columns=columns, fields=fields, limit=_limit(given.pop("limit", None)))
         if "where" in given:
             query.where = _condition_text(given.pop("where"), frame)
@@ -321,14 +315,14 @@ class Frames:
         return query
 
     def _conditions(self, frame: str, given: dict[str, Any]) -> list[sql.Composable]:
-        allowed = _FILTERS[frame]
-        unknown = [name for name in given if name not in allowed]
+        allowed = [name for name in _FILTERS[frame].__annotations__ if name not in _SHAPE]
+        unknown = [name for name in given if name not in allowed and not (name == "runs" and frame in _OF_RUNS)]
         if unknown:
             close = difflib.get_close_matches(unknown[0], allowed, 1)
             raise TypeError(
                 f"{frame}() has no filter {unknown[0]!r}."
                 + (f" Did you mean {close[0]!r}?" if close else "")
-                + f" It has: {', '.join(allowed)}, where, limit, fields, columns."
+                + f" It has: {', '.join([*allowed, *_SHAPE])}."
             )
         found: list[sql.Composable] = []
         when = {"since": given.pop("since", None), "until": given.pop("until", None)}
@@ -342,7 +336,9 @@ class Frames:
         alias = Query.alias(frame)
         column = sql.SQL("{}.{}").format(alias, sql.Identifier(name))
         if name == "ids":
-            return filters.ids(sql.SQL("{}.id").format(alias), [value] if isinstance(value, str) else value)
+            value = value["id"] if isinstance(value, pl.DataFrame) and "id" in value.columns else value
+            one = isinstance(value, str) or not isinstance(value, Iterable)
+            return filters.ids(sql.SQL("{}.id").format(alias), [value] if one else value)
         if name == "runs":
             return filters.ids(sql.SQL("{}.execution_id").format(alias), value)
         if name == "task":
@@ -367,9 +363,9 @@ def _known_frame(frame: str) -> None:
         )
 
 
-def _checked_size(size: int) -> int:
-    if size < 1:
-        raise ConfigurationError(f"size={size} must be 1 or more.", size=size)
+def _checked_size(size: Any) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"size={size!r} must be a whole number, 1 or more.", size=size)
     return size
 
 
@@ -378,14 +374,31 @@ def _page_size(frame: str, given: Mapping[str, Any]) -> int:
     return 500 if has_states else 50_000
 
 
-def _fields(given: Fields) -> list[Field]:
+def _fields(given: Fields, frame: str) -> list[Field]:
     found = []
+    if not isinstance(given, Mapping | None):
+        raise ConfigurationError(f"fields={given!r}: give a name to each path, {_FIELDS}.", value=given)
     for name, path in (given or {}).items():
-        found.append(Field(name, path, None) if isinstance(path, str) else Field(name, *path))
+        if name in schema(frame):
+            raise ConfigurationError(
+                f"fields[{name!r}]: {frame} has a column {name!r} already. Give the field a name of its own, like"
+                f" {'my_' + name!r}; the columns are: {', '.join(schema(frame))}.",
+                value=name,
+            )
+        if isinstance(path, str):
+            path = (path, None)
+        if not isinstance(path, Sequence) or len(path) != 2 or not isinstance(path[0], str):
+            raise ConfigurationError(f"fields[{name!r}]={path!r} is no path: write {_FIELDS}.", value=path)
+        found.append(Field(name, *path))
     return found
 
 
-def _condition_text(given: str, frame: str) -> str:
+def _condition_text(given: Any, frame: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f'where={given!r} is no text. Write a condition in SQL, like "cost_usd > 1", or filter the frame.',
+            value=given,
+        )
     if frame == "snapshots" and re.search(r"\bstate\b", re.sub(r"'[^']*'", "", given)):
         raise ConfigurationError(
             "where cannot speak of the state of a snapshot: most are stored as patches. Filter the frame instead:"
@@ -401,26 +414,31 @@ def _limit(given: Any) -> int | None:
     return given
 
 
-def _known(names: Sequence[str], frame: str) -> list[str]:
+def _known(names: Any, frame: str) -> list[str]:
+    one = isinstance(names, str) or not isinstance(names, Iterable)
+    names = [names] if one else list(dict.fromkeys(names))
     for name in names:
         if name not in schema(frame):
-            close = difflib.get_close_matches(name, schema(frame), 1)
+            close = difflib.get_close_matches(str(name), schema(frame), 1)
             raise ConfigurationError(
                 f"{frame} has no column {name!r}."
                 + (f" Did you mean {close[0]!r}?" if close else "")
                 + f" It has: {', '.join(schema(frame))}.",
                 value=name,
             )
-    return list(names)
+    return names
 
 
-_FILTERS = {
-    "executions": ("status", "since", "until", "agent_type", "model", "task", "source", "ids"),
-    "events": ("event_type", "name", "agent", "category", "severity", "since", "until", "ids", "runs"),
-    "snapshots": ("checkpoint", "is_derived", "since", "until", "ids", "runs"),
-    "tasks": ("status", "priority", "source", "user_id", "since", "until", "ids"),
-    "environments": ("name", "user_id", "is_active", "since", "until", "ids"),
+_FIELDS = "fields={'tokens': 'data.usage.input_tokens'} or {'tokens': ('data.usage.input_tokens', pl.Int64)}"
+_FILTERS: dict[str, type] = {
+    "executions": ExecutionFilters,
+    "events": EventFilters,
+    "snapshots": SnapshotFilters,
+    "tasks": TaskFilters,
+    "environments": EnvironmentFilters,
 }
+_SHAPE = ("where", "limit", "fields", "columns")
+_OF_RUNS = ("events", "snapshots")
 _ALLOWED = {
     ("executions", "status"): EXECUTION_STATUSES,
     ("events", "severity"): SEVERITIES,

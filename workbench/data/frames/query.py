@@ -28,7 +28,6 @@ def _sql(text: str) -> sql.SQL:
 class _Table:
     name: str
     alias: str
-    newest_first: bool
     json: tuple[str, ...]
     joins: dict[str, str]  # column of the frame → the join that gives it
 
@@ -42,7 +41,6 @@ _TABLES = {
     "executions": _Table(
         "agent_executions",
         "x",
-        True,
         ("metadata", "input", "output", "token_usage"),
         {
             "task": "LEFT JOIN workbench.tasks t ON t.id = x.task_id",
@@ -56,19 +54,25 @@ _TABLES = {
             "n_snapshots": _COUNT.format(name="n_snapshots", table="execution_snapshots", alias="s", more=""),
         },
     ),
-    "events": _Table("observability_events", "e", False, ("data",), {}),
-    "snapshots": _Table("execution_snapshots", "s", False, ("state",), {}),
-    "tasks": _Table("tasks", "t", True, ("metadata",), {}),
-    "environments": _Table("environments", "v", True, ("config",), {}),
+    "events": _Table("observability_events", "e", ("data",), {}),
+    "snapshots": _Table("execution_snapshots", "s", ("state",), {}),
+    "tasks": _Table("tasks", "t", ("metadata",), {}),
+    "environments": _Table("environments", "v", ("config",), {}),
 }
 
-#: What the order of a frame is made of, and how a key travels to the client and back.
-PAGE_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
-    "executions": (("coalesce(x.started_at, x.created_at)", "timestamptz"), ("x.id", "uuid")),
-    "events": (("e.execution_id", "uuid"), ("e.step_number", "int"), ("e.id", "uuid")),
-    "snapshots": (("s.execution_id", "uuid"), ("s.step_number", "int")),
-    "tasks": (("t.created_at", "timestamptz"), ("t.id", "uuid")),
-    "environments": (("v.created_at", "timestamptz"), ("v.id", "uuid")),
+_UNDATED = "-infinity"  # behind every date
+
+#: What the order of a frame is made of, how a key travels to the client and back, and whether it falls.
+PAGE_KEYS: dict[str, tuple[tuple[str, str, bool], ...]] = {
+    "executions": (
+        (f"coalesce(x.started_at, '{_UNDATED}'::timestamptz)", "timestamptz", True),
+        ("x.created_at", "timestamptz", False),  # of undated runs the order of their source
+        ("x.id", "uuid", False),
+    ),
+    "events": (("e.execution_id", "uuid", False), ("e.step_number", "int", False), ("e.id", "uuid", False)),
+    "snapshots": (("s.execution_id", "uuid", False), ("s.step_number", "int", False)),
+    "tasks": (("t.created_at", "timestamptz", True), ("t.id", "uuid", True)),
+    "environments": (("v.created_at", "timestamptz", True), ("v.id", "uuid", True)),
 }
 
 
@@ -205,22 +209,37 @@ class Query:
                 )
             )
         if with_keys:
-            for position, (expression, _) in enumerate(PAGE_KEYS[self.frame]):
+            for position, (expression, _, _) in enumerate(PAGE_KEYS[self.frame]):
                 found.append(_sql(f"({expression})::text AS _key_{position}"))
         return found
 
     def _order(self) -> sql.Composable:
-        way = " DESC" if _TABLES[self.frame].newest_first else ""
-        return _sql(" ORDER BY " + ", ".join(expression + way for expression, _ in PAGE_KEYS[self.frame]))
+        keys = (f"{expression} DESC" if falls else expression for expression, _, falls in PAGE_KEYS[self.frame])
+        return _sql(" ORDER BY " + ", ".join(keys))
 
     def _behind(self, after: tuple[str, ...]) -> sql.Composable:
-        sign = "<" if _TABLES[self.frame].newest_first else ">"
-        keys = _sql(", ").join(_sql(expression) for expression, _ in PAGE_KEYS[self.frame])
-        values = _sql(", ").join(
-            _sql("{}::{}").format(sql.Literal(value), _sql(kind))
-            for value, (_, kind) in zip(after, PAGE_KEYS[self.frame], strict=True)
-        )
-        return _sql("({}) {} ({})").format(keys, _sql(sign), values)
+        keys = PAGE_KEYS[self.frame]
+        if len({falls for _, _, falls in keys}) == 1:
+            return _beyond(keys, after)
+        # The first key falls and the others rise. Said so that an index is read from the place on.
+        first, rest = keys[:1], _beyond(keys[1:], after[1:])
+        if after[0] == _UNDATED:
+            return _sql("{} AND {}").format(_beyond(first, after[:1], "="), rest)
+        return _sql("{} AND ({} OR {})").format(
+            _beyond(first, after[:1], "<="), _beyond(first, after[:1]), rest
+        )  # fmt: skip
+
+
+def _beyond(keys: Sequence[tuple[str, str, bool]], after: Sequence[str], sign: str | None = None) -> sql.Composable:
+    """``(keys) > (values)``, or ``<`` where they fall."""
+    values = [
+        _sql("{}::{}").format(sql.Literal(value), _sql(kind)) for value, (_, kind, _) in zip(after, keys, strict=True)
+    ]
+    return _sql("({}) {} ({})").format(
+        _sql(", ").join(_sql(expression) for expression, _, _ in keys),
+        _sql(sign or ("<" if keys[0][2] else ">")),
+        _sql(", ").join(values),
+    )
 
 
 def _is_sorted(keys: pl.DataFrame) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
 # Repeated on every line; kept on a line only where it differs from the run's.
 _COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")
-_COMMAND = re.compile(r"<command-name>(.+?)</command-name>", re.DOTALL)
+_COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
 _REPEATED_ID = "a line repeats the uuid of an earlier one: both kept, the later under an id of its own"
 _COSTS = "some model calls have no costUSD: the run's cost is unknown, stored as null (unpriced)"
 
@@ -233,19 +233,17 @@ class _Session:
         is_agent = self._is_agent_file
         prompts = [line for line in self.lines if line.is_prompt and not line.is_sidechain]
         said = [s.text for s in steps if s.role == "assistant" and s.text and s.agent is None]
-        asked = next(
-            (line.step.text for line in (prompts or self.lines) if line.step.text and line.is_conversation), None
-        )
+        texts = [line.step.text for line in (prompts or self.lines) if line.step.text and line.is_conversation]
         models = Counter(s.model for s in steps if s.model and not s.model.startswith("<"))
         times = [step.timestamp for step in steps if step.timestamp]
         run = Run(
             source_id=f"{session}/agent-{common['agentId']}" if is_agent else session,
             agent_type=f"{FORMAT}/sub-agent" if is_agent else FORMAT,
-            name=self._title() or _called(asked) or session,
+            name=self._title() or _called(texts) or session,
             model=models.most_common(1)[0][0] if models else None,
             started_at=min(times, default=None),
             completed_at=max(times, default=None),
-            input={"prompt": asked} if asked else None,
+            input={"prompt": texts[0]} if texts else None,
             output={"text": said[-1]} if said else None,
             usage=total(step.usage for step in steps),
             cost_usd=self._cost(steps),
@@ -301,10 +299,18 @@ class _Session:
             run.status, run.error_type, run.error = "cancelled", "interrupted", last.step.text
 
 
-def _called(asked: str | None) -> str:
-    """What a session without a title is called: its first prompt, or the slash command it began with."""
-    command = _COMMAND.search(asked or "")
-    return command.group(1) if command else title(asked)
+def _called(prompts: Iterable[str]) -> str:
+    """What a session without a title is called: its first prompt; its first slash command where there is only that."""
+    commands = []
+    for prompt in prompts:
+        command = _COMMAND.search(prompt)
+        if command is None:
+            return title(prompt)
+        name, words = command.groups()
+        if words and words.strip():
+            return title(f"{name} {words}")
+        commands.append(name)
+    return commands[0] if commands else ""
 
 
 def _usage(usage: dict[str, Any]) -> Usage | None:

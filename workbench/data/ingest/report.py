@@ -88,11 +88,11 @@ class FileReport:
 
     @property
     def outcome(self) -> Literal["new", "extended", "already there", "nothing found", "failed"]:
-        """In one word: whether the store has more now than before."""
+        """In one word: whether the store has more now than before; ``failed`` where nothing of it could be read."""
         if self.error is not None:
             return "failed"
         if not self.executions:
-            return "nothing found"
+            return "failed" if self.n_bad else "nothing found"
         if self.new.executions:
             return "new"
         return "extended" if self.updated or self.new != Counts() else "already there"
@@ -175,8 +175,16 @@ class IngestReport:
 
     @property
     def ok(self) -> bool:
-        """Every file was stored and every line of it was read."""
-        return all(file.error is None and not file.n_bad for file in self.files)
+        """Agent history was found and no file failed. Single bad lines are no failure: the rest of the file is stored.
+
+        The exit code of ``workbench ingest`` says the same.
+        """
+        return bool(self.files) and all(file.outcome != "failed" for file in self.files)
+
+    @property
+    def n_bad(self) -> int:
+        """Lines that could not be read, of all files; each is in the ``bad`` of its file."""
+        return sum(file.n_bad for file in self.files)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ``{"files": […], "totals": {executions, events, snapshots}, …}``."""
@@ -186,6 +194,7 @@ class IngestReport:
             "new": asdict(self.new),
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "ok": self.ok,
+            "n_bad": self.n_bad,
         }
 
     def __str__(self) -> str:
@@ -202,7 +211,7 @@ class IngestReport:
         t = self.totals
         return (
             f"IngestReport(files={len(self.files)}, executions={t.executions}, events={t.events}, "
-            f"snapshots={t.snapshots}, bad={sum(file.n_bad for file in self.files)})"
+            f"snapshots={t.snapshots}, bad={self.n_bad})"
         )
 
     def _repr_html_(self) -> str:

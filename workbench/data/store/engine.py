@@ -20,9 +20,7 @@ from sqlalchemy import event
 from workbench.data.store.address import Address, plain
 from workbench.data.store.failures import errors_translated
 from workbench.data.store.tables import SCHEMA
-from workbench.errors import (
-    ConfigurationError,
-)
+from workbench.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from workbench.data.store.server import EmbeddedServer
@@ -119,13 +117,23 @@ class Store:
         """Libpq URL with our session settings, for drivers that take nothing but a URL. Never through a pooler."""
         return self._with_session(self.direct_url, read_only=self.read_only)
 
-    @cached_property
+    @property
     def reader_uri(self) -> str:
         """As ``adbc_uri``, always read-only, and as the role that may only read where there is one.
 
         That is the embedded server's own role, or who ``WORKBENCH_READER_URL`` names; else the user of ``url``, of whom
         the server then only knows that the session is to be read-only.
+
+        Raises
+        ------
+        StoreUnavailableError
+            This store is closed: readers come here for each connection that they make.
         """
+        self._check_open()
+        return self._reader_uri
+
+    @cached_property
+    def _reader_uri(self) -> str:
         given, url = self.settings.reader_url, self.direct_url
         if given is not None:
             url = given.get_secret_value()
@@ -196,6 +204,7 @@ class Store:
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
         """A transaction on a pooled connection; committed at the end, rolled back on an error."""
+        self._check_open()
         with errors_translated(), self.engine.begin() as connection:
             yield connection
 
@@ -215,6 +224,10 @@ class Store:
         """Call ``action`` before the pool is closed: for what a room keeps open on this store."""
         self._at_close.append(action)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("This workbench is closed. Open it again with workbench.connect().")
+
     def close(self) -> None:
         """Close the pool; the last one out stops an embedded server. Closing twice is nothing."""
         if self._closed:
@@ -231,7 +244,7 @@ class Store:
 
     def __repr__(self) -> str:
         where = self.server or self.address
-        return f"Store({where}{', read_only=True' if self.read_only else ''})"
+        return f"Store({where}{', read_only=True' if self.read_only else ''}{', closed' if self._closed else ''})"
 
 
 def driver_of(connection: sa.Connection) -> psycopg.Connection:
@@ -257,7 +270,7 @@ def _forget_in_child() -> None:
     """A forked child shares its parent's sockets: it makes connections of its own, and closes none of the parent's."""
     for store in list(_open):
         store._at_close.clear()
-        for name in ("direct_url", "adbc_uri", "reader_uri"):  # they hold the parent's process id
+        for name in ("direct_url", "adbc_uri", "_reader_uri"):  # they hold the parent's process id
             store.__dict__.pop(name, None)
         if "engine" in store.__dict__:
             store.engine.dispose(close=False)

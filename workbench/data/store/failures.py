@@ -14,7 +14,10 @@ from workbench.errors import ConflictError, QueryError, ReadOnlyError, StoreUnav
 _READ_ONLY_STATES = {"25006"}  # read_only_sql_transaction
 _CONFLICT_STATES = {"23505", "23503", "23514", "23502", "23P01", "40001", "40P01"}
 _DISK_FULL, _TIMEOUT = "53100", "57014"
+_BY_USER = "due to user request"  # the same code as of a timeout
 _NO_ROOM = ("File too large", "Disk quota exceeded")  # Postgres has no code of its own for these limits
+_NO_RIGHT = "42501"
+_REFUSED = "FATAL:"  # libpq gives no code of what a server says instead of opening a session
 _GONE_CLASSES = ("08", "57P", "53")  # connection, shutdown, out of resources (disk, memory, connections)
 
 
@@ -47,13 +50,31 @@ def translated(error: exc.DBAPIError | psycopg.Error) -> WorkbenchError:
             StoreUnavailableError,
             f"The disk of the database is full: {text}. Free some space, then try again.",
         )
+    elif state == _TIMEOUT and _BY_USER in text:
+        # ADBC makes this of Ctrl+C, for which psycopg raises KeyboardInterrupt.
+        return QueryError(
+            f"The query was cancelled, by Ctrl+C or in the server: {text}.", sqlstate=state, is_cancelled=True
+        )
     elif state == _TIMEOUT:
         kind, said = (
             QueryError,
             f"Stopped after the statement timeout: {text}. Raise statement_timeout_s, or ask for less.",
         )
     elif state.startswith(_GONE_CLASSES) or (not state and isinstance(original, psycopg.OperationalError)):
-        kind, said = StoreUnavailableError, f"No answer from the database: {text}. Does it run, and is the URL right?"
+        kind, said = StoreUnavailableError, _no_session(text)
+    elif state == _NO_RIGHT:
+        kind, said = (
+            QueryError,
+            f"The database role lacks a right: {text.splitlines()[0]}. Connect as another role, or GRANT it.",
+        )
     else:
         kind, said = QueryError, f"The database refused the query: {text}"
     return kind(said, sqlstate=state)
+
+
+def _no_session(text: str) -> str:
+    """Why there is no session: the server said no, or nothing."""
+    line = " ".join(text.split()).rstrip(".?!")
+    if _REFUSED in line:
+        return f"The database refused the connection: {line}. Are user, password and database of the URL right?"
+    return f"No answer from the database: {line}. Does it run, and is the URL right?"

@@ -266,16 +266,37 @@ ORDER BY step_number
 """
 
 
+# No step is beyond the last that has an event or a state.
+_LAST_STEP = """
+SELECT greatest(
+  (SELECT max(step_number) FROM workbench.observability_events WHERE execution_id = %(run)s),
+  (SELECT max(step_number) FROM workbench.execution_snapshots WHERE execution_id = %(run)s))
+"""
+
+
 def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
-    """Return the state of a run after `step`, reading only the rows from its keyframe to `step`.
+    """Return the state of a run after `step`: that of the last snapshot at or before it.
+
+    Only the rows from its keyframe to `step` are read.
 
     Raises
     ------
     NotFoundError
-        The run has no snapshot at or before `step`.
+        The run has no such step, or no snapshot at or before it.
     """
+    asked = {"run": str(execution_id), "step": step}
     with store.raw() as connection:
-        rows = connection.execute(_CHAIN, {"run": str(execution_id), "step": step}).fetchall()
+        rows = connection.execute(_CHAIN, asked).fetchall()
+        if not rows or rows[-1][0] != step:
+            (last,) = connection.execute(_LAST_STEP, asked).fetchone() or (None,)
+            if last is None or not 0 <= step <= last:
+                there_are = "it has none" if last is None else f"its steps are 0 to {last}"
+                raise NotFoundError(
+                    f"Execution {execution_id} has no step {step}; {there_are}.",
+                    execution_id=str(execution_id),
+                    step=step,
+                    last_step=last,
+                )
     if not rows:
         raise NotFoundError(
             f"Execution {execution_id} has no snapshot at or before step {step}. See bench.snapshots(run).",

@@ -50,10 +50,11 @@ def _ref(name: str, target: str, ondelete: str, *, nullable: bool = False) -> sa
     )
 
 
-def _time(name: str, *, default: bool = False) -> sa.Column:
+def _time(name: str, *, default: bool | str = False) -> sa.Column:
     stamp = sa.TIMESTAMP(timezone=True)
     if default:
-        return sa.Column(name, stamp, nullable=False, server_default=sa.text("now()"))
+        server_default = sa.text(default if isinstance(default, str) else "now()")
+        return sa.Column(name, stamp, nullable=False, server_default=server_default)
     return sa.Column(name, stamp)
 
 
@@ -157,7 +158,8 @@ agent_executions = sa.Table(
     sa.Column("source", sa.Text),
     sa.Column("source_id", sa.Text),
     _ref("import_id", "imports", "SET NULL", nullable=True),
-    _time("created_at", default=True),
+    # Of each row, not of its transaction: the runs of one file keep their order.
+    _time("created_at", default="clock_timestamp()"),
     _row_version(),
     _one_of("status", EXECUTION_STATUSES),
     sa.CheckConstraint("agent_type <> ''", name="agent_type"),
@@ -165,7 +167,11 @@ agent_executions = sa.Table(
     sa.CheckConstraint("execution_time_ms >= 0", name="execution_time_ms"),
     sa.CheckConstraint("cost >= 0", name="cost"),
     sa.UniqueConstraint("source", "source_id"),
-    sa.Index("ix_agent_executions_newest", sa.text("coalesce(started_at, created_at) DESC"), sa.text("id DESC")),
+    # The order of bench.executions(): dated runs, newest first, then the undated in the order of their source.
+    sa.Index(
+        "ix_agent_executions_newest", sa.text("coalesce(started_at, '-infinity'::timestamptz) DESC"), "created_at", "id"
+    ),
+    sa.Index("ix_agent_executions_since", sa.text("coalesce(started_at, created_at)")),
     sa.Index(None, "status"),
     sa.Index(None, "agent_type"),
     sa.Index(None, "task_id"),

@@ -156,7 +156,7 @@ function render({ model, el }) {
           },
           h("span", { class: "wb-tl-lane-name" }, laneName(names[i])),
           lane.errors ? h("span", { class: "wb-tl-lane-errors" }, `▼${formatInteger(lane.errors)}`) : null,
-          lane.errors && root.clientWidth < NARROW ? null : h("span", { class: "wb-tl-lane-count" }, formatInteger(lane.n)),
+          h("span", { class: "wb-tl-lane-count" }, formatInteger(lane.n)),
         ),
       ),
     );

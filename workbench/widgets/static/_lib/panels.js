@@ -220,11 +220,15 @@ function binPanel(/** @type {string} */ key, /** @type {string} */ title, /** @t
   }
   const height = 132;
   const layout = base(theme, width, height);
-  layout.margin = { l: 8, r: 12, t: 22, b: 22, pad: 0 };
+  layout.margin = { l: 8, r: found.missing ? 22 : 12, t: 22, b: 22, pad: 0 };
   layout.bargap = 0.12;
   const room = found.missing ? gap + 1 : 0;
-  const every = Math.max(1, Math.ceil(n / Math.max(2, Math.floor((width - 60) / 62))));
-  const ticks = edges.map((_, i) => i).filter((i) => i % every === 0);
+  // A label as wide as the widest, and none that reaches into the one of the missing bar.
+  const slot = (width - 8 - layout.margin.r) / (n + 0.2 + room);
+  const widest = Math.max(...edges.map((e) => textWidth(tick(e)))) + 8;
+  const every = Math.max(1, Math.ceil(widest / slot));
+  const isFree = (/** @type {number} */ i) => !found.missing || (n + gap - i) * slot > (widest + textWidth(missing)) / 2;
+  const ticks = edges.map((_, i) => i).filter((i) => i % every === 0 && isFree(i));
   Object.assign(layout.xaxis, {
     range: [-0.6, n - 0.4 + room],
     tickvals: [...ticks.map((i) => i - 0.5), ...(found.missing ? [n - 0.5 + gap] : [])],

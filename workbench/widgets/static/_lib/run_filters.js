@@ -24,8 +24,10 @@ function format(/** @type {number} */ digits) {
   return formats.get(digits);
 }
 
-/** 2026-11-21 08:20 @param {number} ms */
-export const shownTime = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+/** 2026-11-21 08:20, with seconds or milliseconds where `unit` is finer than a minute. @param {number} ms @param {number} [unit] ms */
+export const shownTime = (ms, unit = 60_000) => new Date(ms).toISOString().slice(0, unit < 1000 ? 23 : unit < 60_000 ? 19 : 16).replace("T", " ");
+/** The coarsest unit in which all these times are whole: a minute, a second or a millisecond. @param {number[]} times ms */
+const unitOf = (times) => [60_000, 1000].find((unit) => times.every((ms) => ms % unit === 0)) ?? 1;
 
 /** "Duration (s): 2 to 10" @param {any} column @param {any} rule */
 export function filterLabel(column, rule) {
@@ -34,8 +36,9 @@ export function filterLabel(column, rule) {
   const short = (/** @type {any} */ v) => (v === null ? "none" : String(v).length > 40 ? `${String(v).slice(0, 39)}…` : String(v));
   if (Array.isArray(rule)) return `${name}: ${rule.slice(0, 2).map(short).join(", ")}${rule.length > 2 ? ` +${rule.length - 2}` : ""}`;
   if (rule.is_null) return `${name}: ${column.name === "cost_usd" ? "unpriced" : "none"}`;
-  const say = (/** @type {any} */ v) =>
-    column.kind === "time" ? shownTime(typeof v === "number" ? v : Date.parse(v)) : String(Number((v / (column.divide ?? 1)).toPrecision(4)));
+  const ms = (/** @type {any} */ v) => (typeof v === "number" ? v : Date.parse(v));
+  const unit = column.kind === "time" ? unitOf([rule.min, rule.max, rule.below].filter((v) => v !== undefined).map(ms)) : 0;
+  const say = (/** @type {any} */ v) => (column.kind === "time" ? shownTime(ms(v), unit) : String(Number((v / (column.divide ?? 1)).toPrecision(4))));
   const parts = [];
   if (rule.min !== undefined) parts.push(`≥ ${say(rule.min)}`);
   if (rule.max !== undefined) parts.push(`≤ ${say(rule.max)}`);
@@ -97,7 +100,7 @@ export function rangeFilter(column, rule, scale, set) {
   const isTime = column.kind === "time";
   const shown = (/** @type {any} */ v) => {
     if (v === undefined) return "";
-    return isTime ? new Date(v).toISOString().slice(0, 19) : String(Number((v / (column.divide ?? 1)).toPrecision(8)));
+    return isTime ? new Date(v).toISOString().slice(0, 23).replace(".000", "") : String(Number((v / (column.divide ?? 1)).toPrecision(8)));
   };
   const read = (/** @type {HTMLInputElement} */ input) => {
     if (input.value === "") return undefined;

@@ -195,7 +195,7 @@ CREATE TABLE workbench.agent_executions (
   source text,
   source_id text,
   import_id uuid,
-  created_at timestamptz DEFAULT now() NOT NULL,
+  created_at timestamptz DEFAULT clock_timestamp() NOT NULL,
   row_version integer DEFAULT 1 NOT NULL,
   CONSTRAINT pk_agent_executions PRIMARY KEY (id),
   CONSTRAINT ck_agent_executions_status CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
@@ -211,8 +211,10 @@ CREATE TABLE workbench.agent_executions (
 );
 CREATE INDEX ix_agent_executions_agent_type ON workbench.agent_executions (agent_type);
 CREATE INDEX ix_agent_executions_import_id ON workbench.agent_executions (import_id);
-CREATE INDEX ix_agent_executions_newest ON workbench.agent_executions (coalesce(started_at, created_at) DESC, id DESC);
+CREATE INDEX ix_agent_executions_newest
+  ON workbench.agent_executions (coalesce(started_at, '-infinity'::timestamptz) DESC, created_at, id);
 CREATE INDEX ix_agent_executions_parent_execution_id ON workbench.agent_executions (parent_execution_id);
+CREATE INDEX ix_agent_executions_since ON workbench.agent_executions (coalesce(started_at, created_at));
 CREATE INDEX ix_agent_executions_status ON workbench.agent_executions (status);
 CREATE INDEX ix_agent_executions_task_id ON workbench.agent_executions (task_id);
 CREATE INDEX ix_agent_executions_trace_id ON workbench.agent_executions (trace_id);

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answer import HOSTILE, Answer
 
 import workbench
 from workbench.cli import app as cli
@@ -22,50 +22,6 @@ VERBS = {
     "ingest", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff", "sql",
     "doctor", "tasks", "environments", "db",
 }  # fmt: skip
-HOSTILE = "a\x1b[31mred\x1b]0;title\x07\nnext"
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str], database_url: str) -> Callable[..., Answer]:
-    """Run the command in this process, on this test's database."""
-
-    def run(*arguments: str) -> Answer:
-        given = cli.hoisted(arguments)
-        code = cli.run(["--url", database_url, *given], as_json="--json" in given)
-        return Answer(code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def runs(bench: workbench.Workbench) -> list[str]:
-    """Two runs of one task, a failed one with hostile text and a good one; ids in this order."""
-    ids = []
-    for good in (False, True):
-        with bench.record(agent_type="clerk", task="Cancel W1", name=f"run {good}", input=HOSTILE) as recording:
-            recording.event("message", name="user", role="user", text=HOSTILE)
-            with recording.tool("get_order", {"order_id": "W1"}) as call:
-                call.result = {"status": "pending"}
-            if good:
-                with recording.tool("cancel_order", {"order_id": "W1"}) as call:
-                    call.result = {"status": "cancelled"}
-            recording.step({"cancelled": good})
-            recording.finish(
-                status="completed" if good else "failed", score=float(good), error=None if good else HOSTILE
-            )
-        ids.append(str(recording.id))
-    return ids
 
 
 def spawn(*arguments: str, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -244,7 +200,7 @@ def test_diff(ask: Callable[..., Answer], runs: list[str]):
 
     assert found["first_divergence"]["kind"] == "added"
     assert "cancel_order" in found["summary"]
-    assert ask("diff", *runs).out.splitlines()[0] == found["summary"]
+    assert ask("diff", *runs).out.splitlines()[2] == found["summary"]
 
 
 def test_sql_finds_tables_without_a_schema_name(ask: Callable[..., Answer], runs: list[str]):
@@ -335,13 +291,22 @@ def test_ingest_of_what_cannot_be_read_fails(ask: Callable[..., Answer], tmp_pat
 
 def test_report(ask: Callable[..., Answer], runs: list[str], tmp_path: Path, database_url: str):
     """`report RUN -o F` writes one file that names the run and not the connection."""
-    answer = ask("report", runs[0], "-o", str(tmp_path / "new" / "run.html"), "--json")
+    answer = ask("report", runs[0], "-o", str(tmp_path / "run.html"), "--json")
 
-    page = (tmp_path / "new" / "run.html").read_text("utf-8")
-    assert answer.json == {"output": str(tmp_path / "new" / "run.html"), "size_bytes": len(page.encode())}
+    page = (tmp_path / "run.html").read_text("utf-8")
+    assert answer.json == {"output": str(tmp_path / "run.html"), "size_bytes": len(page.encode())}
     assert "run False" in page
     assert database_url not in page
     assert "\x1b[31m" not in page
+
+
+def test_report_makes_no_folder(ask: Callable[..., Answer], runs: list[str], tmp_path: Path):
+    """A report whose folder does not exist is an error that names the folder; nothing is made."""
+    answer = ask("report", runs[0], "-o", str(tmp_path / "mispelt" / "run.html"))
+
+    assert answer.code == 1
+    assert f"there is no folder {tmp_path / 'mispelt'}. Make it, or" in " ".join(answer.err.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_schema_verbs(ask: Callable[..., Answer]):
@@ -354,6 +319,26 @@ def test_schema_verbs(ask: Callable[..., Answer]):
     assert ask("db", "check", "--json").code == 1
     assert ask("db", "upgrade", "--json").json == {"revision": head}
     assert ask("db", "history", "--json").json[0]["is_current"] is True
+
+
+@pytest.mark.parametrize(("typed", "code", "revision"), [("n\n", 1, "head"), ("y\n", 0, None)])
+def test_downgrade_asks_in_a_terminal(
+    ask: Callable[..., Answer], database_url: str, typed: str, code: int, revision: str | None
+):
+    """Before tables go with their data, a person at a terminal is asked, and told which database it is."""
+    head = ask("db", "current", "--json").json["revision"]
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, typed.encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "--url", database_url, "db", "downgrade", "base"],
+        stdin=terminal, capture_output=True, text=True,
+    )  # fmt: skip
+    os.close(terminal)
+    os.close(keyboard)
+
+    assert done.returncode == code
+    assert "Remove all tables, with the data, from Store(postgresql://" in done.stderr
+    assert ask("db", "current", "--json").json["revision"] == (head if revision else None)
 
 
 def test_doctor(ask: Callable[..., Answer]):
@@ -372,12 +357,12 @@ def test_a_home_of_its_own_end_to_end(tmp_path: Path):
     """With nothing but a folder: the demo runs, its runs are listed, stdout is JSON alone."""
     home = tmp_path / "home"
 
-    demo = spawn("demo", "-n", "6", "--output", str(tmp_path / "out"), "--json", home=home)
+    demo = spawn("demo", "-n", "6", "--output", str(tmp_path / "new" / "out"), "--json", home=home)
     listed = spawn("executions", "--json", home=home, NO_COLOR="1")
 
     assert demo.returncode == 0, demo.stderr
     assert json.loads(demo.stdout)["n_runs"] == 6
-    assert (tmp_path / "out" / "cohort_report.html").stat().st_size > 100_000
+    assert (tmp_path / "new" / "out" / "cohort_report.html").stat().st_size > 100_000
     assert len(json.loads(listed.stdout)) == 6
 
 
