@@ -13,7 +13,7 @@ from typing import Any
 import zstandard
 
 from workbench._delta import apply
-from workbench.data.ingest import inspect_log
+from workbench.data.ingest.formats import inspect_log
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.source import Source
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from workbench.data.ingest import otlp
+from workbench.data.ingest.formats import otlp
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.source import Source
 

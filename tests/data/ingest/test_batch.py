@@ -15,7 +15,8 @@ import pytest
 from sessions import SESSION, Session, put, session, tau2_results, tau2_simulation, tau_run, text, tool_use
 
 from workbench.data.frames.load import Frames
-from workbench.data.ingest import batch, ingest, tau_bench
+from workbench.data.ingest import batch, ingest
+from workbench.data.ingest.formats import tau_bench
 from workbench.data.ingest.normal import Run, Step
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.rows import RowMaker, execution_id, import_id

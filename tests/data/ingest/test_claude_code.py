@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sessions import SESSION, START, Session, session, text, tool_use
 
-from workbench.data.ingest import claude_code
+from workbench.data.ingest.formats import claude_code
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage
 from workbench.data.ingest.source import Source
 

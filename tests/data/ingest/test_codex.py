@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from mutations import mutations, survives
 
-from workbench.data.ingest import codex, ingest
+from workbench.data.ingest import ingest
+from workbench.data.ingest.formats import codex
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

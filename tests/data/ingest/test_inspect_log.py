@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from inspect_logs import at, begin, end, event, init, json_source, last_state, model, notes, only_run, read, sample
 
-from workbench.data.ingest import inspect_log
-from workbench.data.ingest.inspect_events import usage_of
+from workbench.data.ingest.formats import inspect_log
+from workbench.data.ingest.formats.inspect_events import usage_of
 from workbench.data.ingest.normal import Usage
 from workbench.data.ingest.source import Source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from inspect_logs import begin, changes, end, event, init, json_source, last_state, model, notes, only_run, put, sample
 
-from workbench.data.ingest import inspect_attachments
+from workbench.data.ingest.formats import inspect_attachments
 
 # -- state -------------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ import pytest
 from histories import rows
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, langfuse
+from workbench.data.ingest import ingest
 from workbench.data.ingest.conversation import conversation, decoded
+from workbench.data.ingest.formats import langfuse
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

@@ -10,7 +10,8 @@ import pytest
 from histories import rows as stored
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, langsmith
+from workbench.data.ingest import ingest
+from workbench.data.ingest.formats import langsmith
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

@@ -11,7 +11,8 @@ import pytest
 from histories import rows
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, mlflow
+from workbench.data.ingest import ingest
+from workbench.data.ingest.formats import mlflow
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

@@ -24,7 +24,8 @@ from otlp_requests import (
     span,
 )
 
-from workbench.data.ingest import ingest, otlp
+from workbench.data.ingest import ingest
+from workbench.data.ingest.formats import otlp
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

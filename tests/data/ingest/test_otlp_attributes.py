@@ -10,8 +10,8 @@ from otlp_requests import pairs, run_of, span
 
 from workbench._delta import apply
 from workbench.data.ingest.derive import derived_states
+from workbench.data.ingest.formats.otlp_attributes import ALIASES, value_of
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.otlp_attributes import ALIASES, value_of
 
 GENERATIONS = {
     "first drafts": {

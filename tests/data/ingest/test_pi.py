@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, pi
+from workbench.data.ingest import ingest
 from workbench.data.ingest.derive import derived_states
+from workbench.data.ingest.formats import pi
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, swe_agent
+from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import choose
+from workbench.data.ingest.formats import swe_agent
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

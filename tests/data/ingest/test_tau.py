@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sessions import START, tau2_results, tau2_simulation, tau_run
 
-from workbench.data.ingest import tau2, tau_bench
+from workbench.data.ingest.formats import tau2, tau_bench
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
 from workbench.errors import IngestError

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from mutations import mutations, survives
 
-from workbench.data.ingest import ingest, who_and_when
+from workbench.data.ingest import ingest
 from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.detect import choose
+from workbench.data.ingest.formats import who_and_when
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store

@@ -75,7 +75,7 @@ def reader(name: str) -> Reader:
         raise UnknownFormatError(
             f"Unknown format {name!r}. Known formats: {', '.join(READERS)}.", format=name, known=tuple(READERS)
         )
-    return cast(Reader, import_module(f"workbench.data.ingest.{READERS[name]}"))
+    return cast(Reader, import_module(f"workbench.data.ingest.formats.{READERS[name]}"))
 
 
 def choose(source: Source, *, format: str | None = None) -> Reader:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.data.ingest.conversation import conversation, decoded
-from workbench.data.ingest.otlp_attributes import parsed, value_of
+from workbench.data.ingest.formats.otlp_attributes import parsed, value_of
 
 
 def input_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
+from workbench.data.ingest.formats.openhands_event import Events, is_act
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, total
 from workbench.data.ingest.openai_usage import openai_usage, price
-from workbench.data.ingest.openhands_event import Events, is_act
 from workbench.data.ingest.source import Head, Source, kind_of
 
 FORMAT = "openhands"

@@ -8,11 +8,11 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
+from workbench.data.ingest.formats.otlp_attributes import cost_of, text_of, usage_of
+from workbench.data.ingest.formats.otlp_records import id_of
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
-from workbench.data.ingest.otlp_attributes import cost_of, text_of, usage_of
-from workbench.data.ingest.otlp_records import id_of
 from workbench.data.ingest.source import Source
 
 _EVENT_TYPES: dict[str, EventType] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import arguments, elements, known, mapping, number, rest, text_or_none
-from workbench.data.ingest.codex_event import ENDS, End, Line, nonzero, read_event
+from workbench.data.ingest.formats.codex_event import ENDS, End, Line, nonzero, read_event
 from workbench.data.ingest.normal import Step
 from workbench.data.ingest.parse import parse
 from workbench.data.ingest.source import kind_of

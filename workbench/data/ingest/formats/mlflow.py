@@ -12,8 +12,8 @@ from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
+from workbench.data.ingest.formats.mlflow_span import lane, step_of, tokens
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.mlflow_span import lane, step_of, tokens
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source, kind_of

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.data.ingest.atif_step import read_step
 from workbench.data.ingest.chat import (
     count,
     elements,
@@ -30,6 +29,7 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
+from workbench.data.ingest.formats.atif_step import read_step
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.openai_usage import disjoint, price

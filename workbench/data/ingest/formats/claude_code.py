@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from workbench.data.ingest.chat import count, title
-from workbench.data.ingest.claude_line import Line, read_line
+from workbench.data.ingest.formats.claude_line import Line, read_line
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when

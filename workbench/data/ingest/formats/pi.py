@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any
 
 from workbench.data.ingest.chat import known, last_answer, mapping, rest, text_or_none, title
+from workbench.data.ingest.formats.pi_entry import Entry, read_entry
 from workbench.data.ingest.normal import BadLine, Run, total
-from workbench.data.ingest.pi_entry import Entry, read_entry
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest import codex_tokens
 from workbench.data.ingest.chat import known, mapping, number, rest, text_or_none, title
-from workbench.data.ingest.codex_event import End, Line, fail, stand_alone
-from workbench.data.ingest.codex_line import read_line
-from workbench.data.ingest.codex_outcome import ENDS, STARTS, judge
+from workbench.data.ingest.formats import codex_tokens
+from workbench.data.ingest.formats.codex_event import End, Line, fail, stand_alone
+from workbench.data.ingest.formats.codex_line import read_line
+from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS, judge
 from workbench.data.ingest.normal import BadLine, Run, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
-from workbench.data.ingest.langsmith_row import is_row, step_of
+from workbench.data.ingest.formats.langsmith_row import is_row, step_of
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
 from workbench.data.ingest.source import Head, Source, kind_of

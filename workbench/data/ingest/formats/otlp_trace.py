@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
+from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of, value_of
+from workbench.data.ingest.formats.otlp_messages import answer_of, input_messages, output_messages
+from workbench.data.ingest.formats.otlp_records import LogRecord, Span
+from workbench.data.ingest.formats.otlp_tree import SpanTree
 from workbench.data.ingest.normal import Run, Step, Usage
-from workbench.data.ingest.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of, value_of
-from workbench.data.ingest.otlp_messages import answer_of, input_messages, output_messages
-from workbench.data.ingest.otlp_records import LogRecord, Span
-from workbench.data.ingest.otlp_tree import SpanTree
 
 OK, ERROR = 1, 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.inspect_archive import ZIP_MAGIC, Archive
-from workbench.data.ingest.inspect_sample import run_of
+from workbench.data.ingest.formats.inspect_archive import ZIP_MAGIC, Archive
+from workbench.data.ingest.formats.inspect_sample import run_of
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.parse import BAD_NUMBER, parse
 from workbench.data.ingest.source import Head, Source

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from workbench.data.ingest.formats.otlp_json import ROOTS, from_json, is_request
+from workbench.data.ingest.formats.otlp_protobuf import from_protobuf
+from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Metrics, Span, Unread
+from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.otlp_json import ROOTS, from_json, is_request
-from workbench.data.ingest.otlp_protobuf import from_protobuf
-from workbench.data.ingest.otlp_records import Item, LogRecord, Metrics, Span, Unread
-from workbench.data.ingest.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError
 

@@ -23,12 +23,12 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
+from workbench.data.ingest.formats.swe_agent_outcome import finish, instance_of, task
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.openai_usage import openai_usage, price
 from workbench.data.ingest.parts import plain_text
 from workbench.data.ingest.source import Source, kind_of
-from workbench.data.ingest.swe_agent_outcome import finish, instance_of, task
 from workbench.data.ingest.times import elapsed_ms, when
 
 _BLOCK = re.compile(r"```(?:mswea_bash_command|bash)\s*\n(.*?)\n```", re.DOTALL)

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from workbench.data.ingest.otlp_records import (
+from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
     Item,

@@ -9,8 +9,8 @@ from typing import Any
 
 from workbench._delta import same
 from workbench.data.ingest.chat import count, elements, mapping, number, rest, text_or_none
-from workbench.data.ingest.inspect_attachments import Attachments
-from workbench.data.ingest.inspect_events import (
+from workbench.data.ingest.formats.inspect_attachments import Attachments
+from workbench.data.ingest.formats.inspect_events import (
     Spans,
     close_spans,
     error_of,
@@ -20,7 +20,7 @@ from workbench.data.ingest.inspect_events import (
     step_of,
     usage_of,
 )
-from workbench.data.ingest.inspect_state import Replay
+from workbench.data.ingest.formats.inspect_state import Replay
 from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import milliseconds, when

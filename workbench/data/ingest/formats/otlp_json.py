@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from workbench.data.ingest.otlp_records import (
+from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
     STATUS_CODES,

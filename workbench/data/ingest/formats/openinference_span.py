@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workbench.data.ingest.chat import elements, known, mapping, rest, text_or_none
-from workbench.data.ingest.otlp_records import (
+from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
     STATUS_CODES,

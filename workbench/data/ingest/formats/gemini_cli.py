@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, mapping, rest, text_or_none, title
-from workbench.data.ingest.gemini_message import read_message
+from workbench.data.ingest.formats.gemini_message import read_message
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, Step, total
 from workbench.data.ingest.parse import parse

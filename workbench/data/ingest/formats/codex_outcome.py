@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.data.ingest.codex_event import Line
+from workbench.data.ingest.formats.codex_event import Line
 from workbench.data.ingest.normal import Run
 
 STARTS = {"task_started", "turn_started"}

@@ -13,8 +13,8 @@ from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
+from workbench.data.ingest.formats.langfuse_observation import field, is_open, lane, step_of
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.langfuse_observation import field, is_open, lane, step_of
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source

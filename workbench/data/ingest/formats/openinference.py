@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from workbench.data.ingest.formats.openinference_span import is_span, span_of
+from workbench.data.ingest.formats.otlp_records import Span
+from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.openinference_span import is_span, span_of
-from workbench.data.ingest.otlp_records import Span
-from workbench.data.ingest.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.source import Head, Source
 from workbench.data.ingest.values import values
 

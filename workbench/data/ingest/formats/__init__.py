@@ -1,0 +1,7 @@
+"""One module per format of agent history, each of the same shape.
+
+``FORMAT`` is its name, ``TITLE`` what it is called in lists; ``detect(head)`` says how surely a file is one of these,
+and ``read(source)`` gives its runs. ``HAS_PARENTS = True`` where a run may name the run that started it;
+``rejoin(source_id, steps)`` where several files may hold parts of one run. A part of a reader that is a noun of its own
+has a file beside it: ``claude_code`` and ``claude_line``. ``workbench.data.ingest.READERS`` has all names.
+"""
