@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import psycopg
 import pytest
 from answer import HOSTILE, Answer
+
+from workbench.cli import app as cli
+from workbench.cli.words import in_shell
 
 
 class Broken:
@@ -135,6 +139,47 @@ def test_json_behind_two_dashes_is_a_word_like_others(ask: Callable[..., Answer]
 
     assert answer.code == 1
     assert answer.err.startswith("workbench: No execution '--json'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["events", "0190aaaa"], "List them with workbench executions."),
+        (["tasks", "get", "01900000-0000-7000-8000-000000000000"], "List them with workbench tasks."),
+        (["ingest", "notes.md"], "name it: workbench ingest PATH --format tau-bench."),
+        (["ingest", "notes.md", "notes.txt"], "name it: workbench ingest PATH --format tau-bench."),
+        (["sql", "DELETE FROM tasks"], "To write use workbench tasks, environments or ingest."),
+        (["executions", "--url", "", "--home", "file/home"], "Choose another: --home DIR"),
+    ],
+)
+def test_advice_is_in_the_words_of_the_shell(
+    ask: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    """What to do next is a command or an option, not a call of Python, as a line and with `--json`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("notes.md", "notes.txt", "file"):
+        (tmp_path / name).write_text(name)
+
+    as_json = ask(*arguments, "--json")
+
+    assert said in ask(*arguments).err
+    assert said in as_json.err + as_json.out
+
+
+def test_commands_that_are_advised_exist():
+    """Every command among the shell's words is one."""
+    verbs = {command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    verbs |= {group.name for group in cli.app.registered_groups if group.name}
+
+    for line in (
+        "bench.executions()",
+        "bench.tasks()",
+        "bench.environments()",
+        "bench.events(run)",
+        "bench.snapshots(run)",
+    ):
+        assert in_shell(line).split()[:1] == ["workbench"]
+        assert in_shell(line).split()[1] in verbs
 
 
 def test_wrong_use_ends_its_sentences(ask: Callable[..., Answer]):

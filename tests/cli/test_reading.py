@@ -83,6 +83,26 @@ def test_sql_gives_json_columns_as_documents(ask: Callable[..., Answer]):
     ]
 
 
+def test_sql_takes_values(ask: Callable[..., Answer], runs: list[str]):
+    """`--param` gives $1, $2, … their values; the server takes each for the type that its place tells."""
+    query = "SELECT name, $4 AS said FROM agent_executions WHERE status = $1 AND id = $2 AND 0 > $3::int LIMIT $5"
+    hostile = "' OR true --"
+    values = ["failed", runs[0], "-1", hostile, "10"]
+
+    answer = ask("sql", query, *(word for value in values for word in ("--param", value)), "--json")
+
+    assert [row["said"] for row in answer.json] == [hostile]
+    assert ask("sql", "SELECT 1 AS n WHERE $1 = 'x'", "--param", hostile, "--json").json == []
+
+
+def test_sql_without_its_values(ask: Callable[..., Answer]):
+    """A query with $1 and no value is told how the shell gives one."""
+    answer = ask("sql", "SELECT $1")
+
+    assert answer.code == 1
+    assert "Give --param one value for each of $1, $2, … in the query: --param failed --param 10." in answer.err
+
+
 def test_sql_gives_json_of_two_columns_of_one_name(ask: Callable[..., Answer]):
     """Columns that had to be renamed are told apart, too."""
     assert ask("sql", "SELECT '{}' AS x, '{}'::jsonb AS x", "--json").json == [{"x": "{}", "x_1": {}}]
@@ -99,3 +119,11 @@ def test_sql_explains_as_json(ask: Callable[..., Answer]):
 def test_sql_gives_stored_json_as_documents(ask: Callable[..., Answer], runs: list[str], query: str):
     """What the tables hold as jsonb comes as objects."""
     assert all(isinstance(row["metadata"], dict) for row in ask("sql", query, "--json").json)
+
+
+@pytest.mark.parametrize(("group", "noun"), [("tasks", "a task"), ("environments", "an environment")])
+def test_help_has_the_right_article(ask: Callable[..., Answer], group: str, noun: str):
+    """The help of records says "a task" and "an environment"."""
+    said = ask(group, "--help").out
+
+    assert [f"Create {noun}." in said, f"fields of {noun}." in said, f"Delete {noun}." in said] == [True] * 3

@@ -3,16 +3,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatBytes, formatCost, formatCount, formatDuration, formatInteger, formatPercent, formatTime } from "../../workbench/widgets/static/_lib/format.js";
 import { oneLine, plainText } from "../../workbench/widgets/static/_lib/text.js";
-import { connectWire, NoKernelError, unpack } from "../../workbench/widgets/static/_lib/wire.js";
+import { connectWire, KernelGoneError, NoKernelError, unpack } from "../../workbench/widgets/static/_lib/wire.js";
 
 /** A model whose kernel is the test. */
 function fakeModel(answer, state = {}) {
-  let hear = () => {};
+  const on = new Map();
+  const hear = (...said) => on.get("msg:custom")?.(...said);
   return {
     sent: [],
     get: (key) => state[key],
-    on: (_, f) => void (hear = f),
-    off: () => void (hear = () => {}),
+    on: (event, f) => void on.set(event, f),
+    off: (event) => void on.delete(event),
+    disconnect: () => on.get("comm_live_update")?.(),
     send(message) {
       this.sent.push(message);
       answer?.(message, (reply, buffers = []) => hear(reply, buffers));
@@ -52,6 +54,25 @@ test("an answer reaches the request with its id, with its arrays", async () => {
   assert.equal(answer.verb, "tiles");
   assert.equal(answer.x, 3);
   assert.deepEqual([...answer.b], [7, 8]);
+});
+
+test("a host that has ended the kernel is heard, and a request that it refuses to send says so", async () => {
+  let told = 0;
+  const model = fakeModel(() => {
+    throw new Error("Cannot send");
+  });
+  const wire = connectWire(model, { gone: () => void told++ });
+  await assert.rejects(wire.request("x"), KernelGoneError);
+  assert.equal(told, 1);
+  model.disconnect();
+  assert.equal(told, 2);
+  wire.close();
+  model.disconnect();
+  assert.equal(told, 2);
+  const saved = fakeModel(null, { _offline: true });
+  connectWire(saved, { gone: () => void told++ });
+  saved.disconnect();
+  assert.equal(told, 2);
 });
 
 test("a failure in the kernel rejects with its text", async () => {

@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import ConfigurationError, WorkbenchError
 from . import bring, database, look, records
 from .shell import Shell, clean
+from .words import in_shell
 
 _GLOBAL_FLAGS = ("--json",)
 _GLOBAL_VALUES = ("--home", "--url")
@@ -151,18 +152,19 @@ def _complain(
     problem: BaseException, as_json: bool, *, code: int = 1, kind: str | None = None, message: str | None = None
 ) -> int:
     """Say what is wrong on stderr: our own errors with their values, a stranger's in a ``message`` of ours."""
+    said = in_shell(str(problem)) if message is None else message
     trace = traceback.format_exception(problem) if os.environ.get("WORKBENCH_TRACEBACK") else []
     if as_json:
         import orjson
 
         given = vars(problem) if message is None else {}
         values = {name: value for name, value in given.items() if name != "message" and not name.startswith("_")}
-        error = {"type": kind or type(problem).__name__, "message": message or str(problem), **values}
+        error = {"type": kind or type(problem).__name__, "message": said, **values}
         error |= {"traceback": "".join(trace)} if trace else {}
         print(orjson.dumps({"error": error}, default=str).decode(), file=sys.stderr)
     else:
         # In one line, a mark below a place marks nothing.
-        said = " ".join(line for line in str(message or problem).splitlines() if line.strip() != "^")
-        lines = [*"".join(trace).splitlines(), f"workbench: {said}"]
+        one_line = " ".join(line for line in said.splitlines() if line.strip() != "^")
+        lines = [*"".join(trace).splitlines(), f"workbench: {one_line}"]
         print(*map(clean, lines), sep="\n", file=sys.stderr)
     return code

@@ -15,6 +15,7 @@ import typer
 from ..errors import ConfigurationError, MissingExtraError, WorkbenchError
 from .look import given
 from .shell import Shell, print_table
+from .words import in_shell
 
 if TYPE_CHECKING:
     from ..data.ingest import IngestReport
@@ -46,17 +47,17 @@ def ingest(
         except WorkbenchError as failed:
             so_far = vars(failed).pop("report", None)
             if shell.json and so_far is not None:
-                shell.dump(so_far.as_dict())
+                shell.dump(_as_dict(so_far))
             raise
     if shell.json:
-        shell.dump(found.as_dict())
+        shell.dump(_as_dict(found))
     elif found.files:
         rows = [(f.path, f.format, f.outcome, f.executions, f.events, f.snapshots, f.n_bad) for f in found.files]
         print_table(("file", "format", "outcome", "runs", "events", "states", "bad"), rows)
         print(_summed(found))
     for file in found.files:
         if file.error:
-            shell.say(f"{file.path}: {file.error}")
+            shell.say(f"{file.path}: {in_shell(file.error)}")
         for bad in file.bad[:20]:
             where = file.path if bad.line is None else f"{file.path}:{bad.line}"
             shell.say(f"{where}: {bad.reason}")
@@ -66,6 +67,13 @@ def ingest(
         shell.say("No agent history in these paths.")
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _as_dict(found: IngestReport) -> dict[str, Any]:
+    report = found.as_dict()
+    for file in report["files"]:
+        file["error"] = file["error"] and in_shell(file["error"])
+    return report
 
 
 def _summed(found: IngestReport) -> str:

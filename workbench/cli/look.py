@@ -221,15 +221,20 @@ def sql(
     query: Annotated[
         str, typer.Argument(help="SQL; '-' reads it from stdin. Tables need no schema name.", metavar="SQL")
     ],
+    param: Annotated[list[str] | None, typer.Option(help="Value of $1, the next one of $2, …", metavar="VALUE")] = None,
     limit: Limit = None,
 ) -> None:
-    """Ask the database in Postgres's SQL, read-only; with --json, json and jsonb columns are objects."""
+    """Ask the database in Postgres's SQL, read-only; with --json, json and jsonb columns are objects.
+
+    Values stand apart from the query, where no quote in them does harm; single quotes keep $1 from the shell:
+    workbench sql 'SELECT name FROM agent_executions WHERE status = $1 LIMIT $2' --param failed --param 10
+    """
     from ..data.frames.sql import sql_and_json
 
     shell: Shell = ctx.obj
     text = sys.stdin.read() if query == "-" else query
     with shell.bench() as bench:
-        frame, documents = sql_and_json(bench.store, text, limit=limit)
+        frame, documents = sql_and_json(bench.store, text, params=param, limit=limit)
     shell.frame(frame, empty="No rows.", whole=int(frame.columns[:1] == ["id"]), documents=documents)
 
 

@@ -39,6 +39,7 @@ def deactivate(ctx: typer.Context, id: Id) -> None:
 
 def _verbs(group: typer.Typer, noun: str, table: list[str]) -> None:
     """Give a group the verbs every kind of record has."""
+    a = "an" if noun[0] in "aeiou" else "a"
 
     @group.callback(invoke_without_command=True)
     def _list(ctx: typer.Context, limit: Limit = None) -> None:
@@ -57,12 +58,12 @@ def _verbs(group: typer.Typer, noun: str, table: list[str]) -> None:
         with ctx.obj.bench() as bench:
             ctx.obj.record(_room(bench, noun).get(id).model_dump(mode="json"))
 
-    @group.command(help=f"Create a {noun}.")
+    @group.command(help=f"Create {a} {noun}.")
     def create(ctx: typer.Context, fields: Fields) -> None:
         with ctx.obj.bench() as bench:
             ctx.obj.record(_room(bench, noun).create(**_values(fields)).model_dump(mode="json"))
 
-    @group.command(help=f"Change fields of a {noun}.")
+    @group.command(help=f"Change fields of {a} {noun}.")
     def update(
         ctx: typer.Context,
         id: Id,
@@ -74,7 +75,7 @@ def _verbs(group: typer.Typer, noun: str, table: list[str]) -> None:
             version = row_version or room.get(id).row_version
             ctx.obj.record(room.update(id, row_version=version, **_values(fields)).model_dump(mode="json"))
 
-    @group.command(help=f"Delete a {noun}.")
+    @group.command(help=f"Delete {a} {noun}.")
     def delete(ctx: typer.Context, id: Id) -> None:
         with ctx.obj.bench() as bench:
             if not _room(bench, noun).delete(id):

@@ -22,7 +22,7 @@ function render({ model, el, host }) {
   const { root, meta, pops, status, byName, save, filters, setFilter } = mount;
   if (mount.isEmpty) return () => mount.close();
 
-  const wire = connectWire(model);
+  const wire = connectWire(model, { gone: mount.gone });
   const table = meta.in_browser ? readTable(model.get("_header"), model.get("_data")) : null;
   const faults = meta.faults && table ? readFaults(model.get("_fault_data"), meta.faults) : null;
   /** @type {any} */

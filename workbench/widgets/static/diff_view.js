@@ -30,7 +30,7 @@ function render({ model, el }) {
   const categories = Array.from({ length: n }, (_, row) => category(row));
   const labels = Object.fromEntries(head.kinds.map((/** @type {any} */ k) => [k.name, k.label]));
 
-  const wire = connectWire(model);
+  const wire = connectWire(model, { gone: mount.gone });
   const status = liveRegion();
   const unfolded = new Uint8Array(n);
   const opened = new Set(head.first === null ? [] : [head.first]);

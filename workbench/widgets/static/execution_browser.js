@@ -17,7 +17,7 @@ function render({ model, el, host }) {
   const { root, meta, pops, status, byName, save, filters, setFilter } = mount;
   if (mount.isEmpty) return () => mount.close();
 
-  const wire = connectWire(model);
+  const wire = connectWire(model, { gone: mount.gone });
   const first = readTable(model.get("_header"), model.get("_data"));
   const isWhole = first.rows >= meta.rows;
   /** @type {import("./_lib/rows.js").RowSource} */

@@ -35,7 +35,7 @@ function render({ model, el }) {
     root.dataset.painted = "empty";
     return () => mounted.close();
   }
-  const wire = connectWire(model);
+  const wire = connectWire(model, { gone: mounted.gone });
 
   // ---- state -----------------------------------------------------------------------------------------------------
   let look = /** @type {any} */ ({});

@@ -2,6 +2,7 @@
 // Elements without markup: agent output is hostile text, so everything goes through textContent.
 import { plainText } from "./text.js";
 import { watchTheme } from "./theme.js";
+import { KernelGoneError } from "./wire.js";
 
 /**
  * An element. Properties: `class`, `style` (object), `data` (object), `on` (event → listener), anything else an attribute
@@ -64,6 +65,11 @@ export function mountRoot({ el, model, name, label, themed }) {
         showError(root, error);
       }
     },
+    /** Say, once and quietly, that the kernel has ended. */
+    gone() {
+      if (root.querySelector(":scope > .wb-gone")) return;
+      root.prepend(h("div", { class: "wb-gone", role: "status" }, new KernelGoneError().message));
+    },
     close() {
       stop();
       unguard();
@@ -122,6 +128,7 @@ export function errorPane(error) {
 
 /** Put an error pane on top of a root; the newest replaces the one before. @param {HTMLElement} root @param {any} error */
 export function showError(root, error) {
+  if (error instanceof KernelGoneError) return; // the widget's notice says so
   root.querySelector(":scope > .wb-error-pane")?.remove();
   root.prepend(errorPane(error));
   console.warn("workbench:", error);

@@ -9,7 +9,7 @@ import { popovers } from "./popover.js";
  */
 export function mountRuns(options) {
   const { model } = options;
-  const { root, guard, close } = mountRoot(options);
+  const { root, guard, gone, close } = mountRoot(options);
   const meta = model.get("_meta");
   const isEmpty = !meta.rows;
   if (isEmpty) root.append(emptyState("No runs yet", "Read some in with bench.ingest(path), or loosen the filters of bench.executions()."));
@@ -20,7 +20,7 @@ export function mountRuns(options) {
   };
   const filters = () => model.get("filters") ?? {};
   return {
-    root, guard, meta, isEmpty, pops, save, filters,
+    root, guard, gone, meta, isEmpty, pops, save, filters,
     status: liveRegion(),
     byName: new Map(meta.columns?.map((/** @type {any} */ c) => [c.name, c])),
     /** @param {string} name @param {any} rule null or an empty list takes the filter away */

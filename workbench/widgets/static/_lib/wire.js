@@ -8,6 +8,13 @@ const ARRAYS = {
 /** There is no kernel behind this view, or it does not answer. */
 export class NoKernelError extends Error {}
 
+/** What belonged to this view has ended with its kernel: another kernel does not know the widget. */
+export class KernelGoneError extends NoKernelError {
+  constructor() {
+    super("The kernel was restarted or stopped: run this cell again.");
+  }
+}
+
 /**
  * @param {DataView | ArrayBuffer | Uint8Array | null | undefined} block made by `_wire.pack`
  * @returns {{ facts: Record<string, any>, arrays: Record<string, any> }}
@@ -32,9 +39,10 @@ export function unpack(block) {
 
 /**
  * @param {any} model anywidget's model
- * @param {{ timeout?: number }} [options] ms without an answer after which a request fails
+ * @param {{ timeout?: number, gone?: () => void }} [options] `timeout`: ms without an answer after which a request fails;
+ *   `gone`: called when the host says, or a request shows, that the kernel has ended
  */
-export function connectWire(model, { timeout = 20_000 } = {}) {
+export function connectWire(model, { timeout = 20_000, gone = () => {} } = {}) {
   const waiting = new Map();
   const topics = new Map();
   // Ids are unique per view, not per widget: all views of a widget hear every answer.
@@ -53,6 +61,9 @@ export function connectWire(model, { timeout = 20_000 } = {}) {
     else asked.reject(new Error(`${message.type}: ${message.error}`));
   };
   model.on("msg:custom", hear);
+  // ipywidgets' own event: what is saved from now on reaches nobody, and fails without a word.
+  const hearHost = () => void (offline || gone());
+  model.on("comm_live_update", hearHost);
 
   /** @param {string} verb @param {Record<string, any>} [args] @returns {Promise<Record<string, any>>} */
   function request(verb, args = {}) {
@@ -64,7 +75,14 @@ export function connectWire(model, { timeout = 20_000 } = {}) {
         reject(new NoKernelError(`No answer from the kernel within ${timeout / 1000} s: it is busy, or gone.`));
       };
       waiting.set(id, { resolve, reject, timer: setTimeout(late, timeout) });
-      model.send({ kind: "request", id, verb, args });
+      try {
+        model.send({ kind: "request", id, verb, args });
+      } catch {
+        clearTimeout(waiting.get(id).timer);
+        waiting.delete(id);
+        gone();
+        reject(new KernelGoneError());
+      }
     });
   }
 
@@ -109,6 +127,7 @@ export function connectWire(model, { timeout = 20_000 } = {}) {
     on: (/** @type {string} */ topic, /** @type {(result: any) => void} */ f) => void topics.set(topic, f),
     close() {
       model.off("msg:custom", hear);
+      model.off("comm_live_update", hearHost);
       for (const { timer } of waiting.values()) clearTimeout(timer);
       waiting.clear();
     },
