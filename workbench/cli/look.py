@@ -221,7 +221,7 @@ def sql(
     query: Annotated[
         str, typer.Argument(help="SQL; '-' reads it from stdin. Tables need no schema name.", metavar="SQL")
     ],
-    param: Annotated[list[str] | None, typer.Option(help="Value of $1, the next one of $2, …", metavar="VALUE")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="Value of $1; given again, of $2, …", metavar="VALUE")] = None,
     limit: Limit = None,
 ) -> None:
     """Ask the database in Postgres's SQL, read-only; with --json, json and jsonb columns are objects.
