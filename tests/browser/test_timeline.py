@@ -142,6 +142,44 @@ def test_wheel_zooms_only_when_meant(mount: Any) -> None:
     eventually(page, lambda: timeline.viewport[0], lambda start: start > low)
 
 
+def test_a_wheel_that_scrolls_the_page_says_how_to_zoom(mount: Any, shot: Callable) -> None:
+    """Over a timeline without the focus a plain wheel shows a hint; with the focus, or with ctrl, there is none."""
+    page = mount(Timeline(run()))
+    page.evaluate("() => { const set = setTimeout; window.setTimeout = (f, ms) => set(f, ms === 2000 ? 1e8 : ms) }")
+    hint = page.locator(".wb-tl-hint")
+    handled = count_events(page, "wheel")
+    page.mouse.move(*at(page, 3_000))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    handled("wheel")
+    expect(hint).to_be_hidden()
+    page.mouse.wheel(0, 200)
+    expect(hint).to_be_visible()
+    expect(hint).to_have_text("Click the timeline, then the wheel zooms")
+    expect(hint).to_have_attribute("aria-live", "polite")
+    expect(hint).to_have_css("transition-duration", "0s")  # the page asks for reduced motion
+    shot(page, "timeline-wheel-hint")
+    stage(page).focus()
+    expect(hint).to_be_hidden()
+    page.mouse.wheel(0, 200)
+    handled("wheel")
+    handled("wheel")
+    frames(page)
+
+    expect(hint).to_be_hidden()
+
+
+def test_the_wheel_hint_goes_by_itself(mount: Any) -> None:
+    """Soon after the wheel has stopped the hint is gone."""
+    page = mount(Timeline(run()))
+    page.mouse.move(*at(page, 3_000))
+    page.mouse.wheel(0, 200)
+
+    expect(page.locator(".wb-tl-hint")).to_have_text("Click the timeline, then the wheel zooms")
+    expect(page.locator(".wb-tl-hint")).to_be_hidden()
+
+
 def test_keys_move_and_zoom(mount: Any) -> None:
     """Arrows pan, + and - zoom, Home and End go to the ends, f shows everything."""
     timeline = Timeline(run())

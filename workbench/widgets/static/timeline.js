@@ -12,6 +12,7 @@ import { drawLegend, toolbar } from "./_lib/timeline_bar.js";
 import { hoverCard } from "./_lib/timeline_card.js";
 import { detailPane } from "./_lib/timeline_detail.js";
 import { minimapPointer, stageKey, stagePointer } from "./_lib/timeline_input.js";
+import { wheelHint } from "./_lib/timeline_hint.js";
 import { timelineLook } from "./_lib/timeline_look.js";
 import { cellBitmap, drawAxis, drawCells, drawGrid, drawItems, drawMinimap, drawOverlay, prepare } from "./_lib/timeline_paint.js";
 import { eventWords, placeWords, sceneWords, stepWords, viewWords } from "./_lib/timeline_words.js";
@@ -86,6 +87,7 @@ function render({ model, el }) {
   const scroll = h("div", { class: "wb-tl-scroll" }, labels, stage);
   const mini = h("canvas", { class: "wb-tl-mini", role: "img", "aria-label": "Overview of the whole axis; the outlined part is in view" });
   const card = hoverCard({ root, plot: () => plot, stage, wire });
+  const hint = wheelHint();
   const live = liveRegion();
   const detail = detailPane({ wire, said: model.get("_said") ?? {}, onClose: () => (detail.hide(), stage.focus()), onStep: (d) => guard(() => step(d, true)) });
   const chosen = h("div", { class: "wb-tl-chosen" });
@@ -98,6 +100,7 @@ function render({ model, el }) {
     scroll,
     h("div", { class: "wb-tl-mini-row" }, h("div", { class: "wb-tl-mini-label" }, "overview"), h("div", {}, mini)),
     card.el,
+    hint.el,
   );
   const frame = h("div", { class: "wb-tl-frame" }, plot, detail.el);
   const status = h("div", { class: "wb-tl-status" }, counted, inView, chosen);
@@ -551,12 +554,14 @@ function render({ model, el }) {
     double: (x) => glide(zoomAt(view, 0.25, toT(x, view, width), scene.span, least())),
     hover: hoverAt,
     leave: leaveCard,
+    passed: hint.show,
     wheel: (kind, amount, x) => {
       leaveCard();
       if (kind === "pan") setView(panBy(view, amount * perPixel(), scene.span, least()));
       else setView(zoomAt(view, Math.exp(Math.max(-240, Math.min(240, amount)) * 0.0022), toT(x, view, width), scene.span, least()));
     },
   });
+  stage.addEventListener("focus", hint.hide);
   minimapPointer(mini, {
     edges: () => {
       const whole = fitView(scene.span, least());
@@ -633,6 +638,7 @@ function render({ model, el }) {
     if (asked) cancelAnimationFrame(asked);
     askView.close();
     card.close();
+    hint.hide();
     wire.close();
     mounted.close();
   };

@@ -9,7 +9,8 @@ const STILL = 4;
  * @param {HTMLElement} stage
  * @param {{ brushing: () => boolean, pan: (dx: number) => void, brush: (x0: number, x1: number, done: boolean) => void,
  *   click: (x: number, y: number) => void, double: (x: number) => void, hover: (x: number, y: number) => void, leave: () => void,
- *   wheel: (kind: "zoom" | "pan", amount: number, x: number) => void, focused: () => boolean }} to
+ *   wheel: (kind: "zoom" | "pan", amount: number, x: number) => void, focused: () => boolean,
+ *   passed: () => void }} to `passed`: a wheel turned here and scrolls the page
  */
 export function stagePointer(stage, to) {
   /** @type {{ id: number, x: number, y: number, last: number, kind: "" | "pan" | "brush" } | null} */
@@ -57,7 +58,7 @@ export function stagePointer(stage, to) {
       // The page keeps its scrolling unless this timeline is meant: by a modifier, or because it has the focus.
       const meant = event.ctrlKey || event.metaKey || event.shiftKey || to.focused();
       const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
-      if (!meant) return;
+      if (!meant) return to.passed();
       event.preventDefault();
       const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
       if (sideways || event.shiftKey) to.wheel("pan", (sideways ? event.deltaX : event.deltaY) * unit, place(event)[0]);
