@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.waiting import eventually
+from tests.browser.waiting import eventually, steady_box
 from workbench.widgets.execution_browser import ExecutionBrowser
 
 _made = runpy.run_path(str(Path(__file__).parent.parent / "fixtures/runs.py"))
@@ -98,6 +98,27 @@ def test_click_selects(mount) -> None:
     expect(row(page, 5)).to_have_attribute("aria-selected", "true")
     expect(page.locator(".wb-eb-footer")).to_contain_text("3 selected")
     assert repr(browser) == "ExecutionBrowser(executions=60, selected=3)"
+
+
+def test_a_double_click_opens_and_marks_no_text(mount) -> None:
+    """A double click on a row opens it and selects no word; dragging over a cell still marks its text, to copy it."""
+    runs = make_runs(30)
+    opened: list[str] = []
+    page = open_browser(mount, ExecutionBrowser(runs, on_open=opened.append, columns=["name", "status"]))
+    cell = row(page, 2).get_by_role("gridcell").nth(1)
+
+    cell.dblclick(position={"x": 30, "y": 15})
+    eventually(page, lambda: opened, [runs["id"][2]])
+    assert page.evaluate("String(getSelection())") == ""
+    box = steady_box(cell)
+    page.mouse.move(box["x"] + 2, box["y"] + 15)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80, box["y"] + 15, steps=4)
+    page.mouse.up()
+
+    eventually(
+        page, lambda: page.evaluate("String(getSelection())"), lambda text: text and runs["name"][2].startswith(text)
+    )
 
 
 def test_keyboard_alone(mount) -> None:

@@ -211,8 +211,8 @@ export function makeGrid(widget) {
     const isMark = /** @type {HTMLElement} */ (e.target).closest(".wb-eb-mark");
     widget.select(at, e.shiftKey ? "range" : e.ctrlKey || e.metaKey || isMark ? "toggle" : "only");
   });
-  // Shift-click would select the text between the two clicks.
-  body.addEventListener("mousedown", (/** @type {MouseEvent} */ e) => e.shiftKey && e.preventDefault());
+  // Shift-click would select the text between the two clicks, a double click a word; dragging over a text still does.
+  body.addEventListener("mousedown", (/** @type {MouseEvent} */ e) => (e.shiftKey || e.detail > 1) && e.preventDefault());
   body.addEventListener("dblclick", (e) => {
     const at = rowOf(e);
     if (at !== null) widget.open(at);
