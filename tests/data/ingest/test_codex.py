@@ -365,15 +365,15 @@ def test_lines_stand_under_their_turn() -> None:
 
 
 def test_a_session_that_went_on_keeps_its_ids() -> None:
-    """Steps of a shorter copy are steps of the longer one; repeated ids get one of their own and are reported."""
+    """Steps of a shorter copy are steps of the longer one; a repeated id gets one of its own and is reported."""
     r = rollout()
-    r.lines += [r.lines[8], r.lines[5]]
+    r.lines += [r.lines[8], r.lines[5]]  # one with an id of the source, one without
     run, source = read(r.bytes())
 
     ids = {step.source_id for step in run.steps}
     assert len(ids) == 20
     assert {step.source_id for step in one(r.bytes(9)).steps} < ids
-    assert [n for note, n in source.notes.items() if note.what == "id"] == [2]
+    assert [n for note, n in source.notes.items() if note.what == "id"] == [1]
 
 
 def test_ids_without_a_session_line() -> None:

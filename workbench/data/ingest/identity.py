@@ -4,12 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
+from workbench.data.ingest.source import Source
+
 _CHARS = 12
+
+
+class Ids:
+    """Ids of the lines of one file, each different.
+
+    Parameters
+    ----------
+    field
+        What the source calls its id; noted in its report where a line repeats one.
+    """
+
+    def __init__(self, source: Source, field: str = "id") -> None:
+        self._source = source
+        self._field = field
+        self._seen: Counter[str] = Counter()
+
+    def of(self, own: str | None, data: bytes) -> str:
+        """The line's own id; without one its bytes tell, which stay when the file grows before or behind it."""
+        found = own or line_id(data)
+        self._seen[found] += 1
+        if self._seen[found] == 1:
+            return found
+        if own:
+            why = f"a line repeats the {self._field} of an earlier one: both kept, the later under an id of its own"
+            self._source.changed(self._field, why)
+        return f"{found}#{self._seen[found]}"
+
+
+def line_id(data: bytes) -> str:
+    """The id of a line, or of a session that has none, told by bytes."""
+    return f"line:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
 
 
 def digest(value: Any) -> str:

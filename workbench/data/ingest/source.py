@@ -302,6 +302,12 @@ class Source:
         """Note that ``n`` things are stored otherwise than the source has them."""
         self._note("changed", what, why, n)
 
+    def own_bytes(self, record: Record) -> bytes | None:
+        """The bytes of a line whose value is not what they say, noted; ``None`` where it is."""
+        for change in record.changed:
+            self.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        return record.data if record.changed else None
+
     def lost(self, what: str, why: str, n: int = 1) -> None:
         """Note that ``n`` things are not stored."""
         self._note("lost", what, why, n)

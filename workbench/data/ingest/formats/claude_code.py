@@ -10,7 +10,6 @@ nesting a result is put under its call, a sub-agent under the call that started 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ import orjson
 
 from workbench.data.ingest.chat import count, title
 from workbench.data.ingest.formats.claude_line import Line, read_line
+from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when
@@ -34,7 +34,6 @@ _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "qu
 # Repeated on every line; kept on a line only where it differs from the run's.
 _COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
-_REPEATED_ID = "a line repeats the uuid of an earlier one: both kept, the later under an id of its own"
 _COSTS = "some model calls have no costUSD: the run's cost is unknown, stored as null (unpriced)"
 
 
@@ -105,25 +104,24 @@ class _Lane:
 class _Session:
     source: Source
     lines: list[Line] = field(default_factory=list)
-    _seen: Counter[str] = field(default_factory=Counter)
     _common: dict[str, Any] = field(default_factory=dict)
     _sessions: Counter[str] = field(default_factory=Counter)
     _billed: dict[str, Line] = field(default_factory=dict)  # message id → its last line
     _clock: datetime | None = None
 
+    def __post_init__(self) -> None:
+        self._ids = Ids(self.source, "uuid")
+
     def take(self, record: Record) -> None:
         value = record.value
         line = read_line(value)
         step = line.step
-        step.source_id = self._id(value, record.data)
+        step.source_id = self._ids.of(line.uuid, record.data)
         step.timestamp = when(value.get("timestamp"), self.source)
         if step.timestamp is None and value.get("timestamp") is not None:
             line.extra["timestamp"] = value["timestamp"]
         step.span_id = line.uuid
-        if record.changed:
-            step.raw = record.data
-            for change in record.changed:
-                self.source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        step.raw = self.source.own_bytes(record)
         self._clock = line.order = step.timestamp or self._clock
         for name in _COMMON:
             if name in value and value[name] is not None:
@@ -133,17 +131,6 @@ class _Session:
         if line.message_id is not None and line.usage is not None:
             self._billed[line.message_id] = line
         self.lines.append(line)
-
-    def _id(self, value: dict[str, Any], data: bytes) -> str:
-        uuid = value.get("uuid")
-        # A line without uuid is told by its own bytes, so that its id stays when the file grows before or behind it.
-        own = uuid if isinstance(uuid, str) else f"line:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
-        self._seen[own] += 1
-        if self._seen[own] == 1:
-            return own
-        if isinstance(uuid, str):
-            self.source.changed("uuid", _REPEATED_ID)
-        return f"{own}#{self._seen[own]}"
 
     def run(self) -> Run:
         # Written by several processes at once, lines may come a little out of order.
@@ -262,7 +249,7 @@ class _Session:
         if self._sessions:
             return next(iter(self._sessions))
         self.source.kept("session id", "not in the file: made from its first line")
-        return f"line:{hashlib.blake2b(orjson.dumps(self.lines[0].step.source_id), digest_size=12).hexdigest()}"
+        return line_id(orjson.dumps(self.lines[0].step.source_id))
 
     def _title(self) -> str | None:
         """The title the session was given. A file may also open with titles of other sessions of the project."""

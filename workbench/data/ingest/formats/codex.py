@@ -9,7 +9,6 @@ the copy is kept and marked (``is_copied``), its tokens belong to the parent. An
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from workbench.data.ingest.formats import codex_tokens
 from workbench.data.ingest.formats.codex_event import End, Line, fail, stand_alone
 from workbench.data.ingest.formats.codex_line import read_line
 from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS, judge
+from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Run, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when
@@ -33,7 +33,6 @@ HAS_PARENTS = True  # a fork or a sub-agent may be read before or after the sess
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 # Copying a history takes the program seconds; nobody answers that fast in a version that gives its turns no ids.
 _COPYING = timedelta(seconds=5)
-_REPEATED_ID = "a line repeats the id of an earlier one: both kept, the later under an id of its own"
 _COPY = "copied from the session this one was forked from: marked is_copied, its tokens count there"
 _BARE = {"message", "reasoning", "function_call", "function_call_output", "local_shell_call"}
 
@@ -88,7 +87,6 @@ class _Session:
     lines: list[Line] = field(default_factory=list)
     _meta: Mapping[str, Any] = field(default_factory=dict)  # of the session's own; a copy brings those of others
     _created: datetime | None = None
-    _seen: Counter[str] = field(default_factory=Counter)
     _parent: str | None = None
     _is_copying: bool = False
     _model: str | None = None
@@ -96,33 +94,22 @@ class _Session:
 
     def __post_init__(self) -> None:
         self._tokens = codex_tokens.Counter(self.source)
+        self._ids = Ids(self.source)
 
     def take(self, record: Record) -> BadLine | None:
         line = read_line(record.value)
         if isinstance(line, str):
             return BadLine(record.line, line)
         step, written = line.step, record.value.get("timestamp")
-        step.source_id = step.span_id = self._id(line, record.data)
+        step.source_id = step.span_id = self._ids.of(line.own_id, record.data)
         step.timestamp = when(written, self.source)
         if step.timestamp is None and written is not None:
             key = "line_timestamp" if "timestamp" in (step.extra or {}) else "timestamp"
             step.extra = {**(step.extra or {}), key: written}
-        if record.changed:
-            step.raw = record.data
-            for change in record.changed:
-                self.source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        step.raw = self.source.own_bytes(record)
         self._follow(line)
         self.lines.append(line)
         return None
-
-    def _id(self, line: Line, data: bytes) -> str:
-        # A line without id is told by its own bytes, so that its id stays when the file grows.
-        own = line.own_id or f"line:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
-        self._seen[own] += 1
-        if self._seen[own] == 1:
-            return own
-        self.source.changed("id", _REPEATED_ID)
-        return f"{own}#{self._seen[own]}"
 
     def _follow(self, line: Line) -> None:
         """Keep up with what the lines before decide: the session, the copy, the model, the running total."""
@@ -283,7 +270,7 @@ class _Session:
             self.source.kept("session id", "not in the file: taken from its name")
             return named.group().lower()
         self.source.kept("session id", "not in the file: made from its first line")
-        return f"line:{hashlib.blake2b(str(self.lines[0].step.source_id).encode(), digest_size=12).hexdigest()}"
+        return line_id(str(self.lines[0].step.source_id).encode())
 
     def _metadata(self, own: list[Line], prompts: list[Line]) -> dict[str, Any]:
         told = rest(

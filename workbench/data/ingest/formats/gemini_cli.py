@@ -97,9 +97,7 @@ class _Session:
             if isinstance(record, BadLine):
                 yield record
                 continue
-            value, raw = record.value, record.data if record.changed else None
-            for change in record.changed:
-                self.source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+            value, raw = record.value, self.source.own_bytes(record)
             if isinstance(value.get("$rewindTo"), str):
                 self._rewind(value["$rewindTo"])
             elif isinstance(value.get("$set"), dict):

@@ -118,11 +118,10 @@ def _lines(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
             reason = "not an OTLP request: no resourceSpans, resourceLogs or resourceMetrics"
             yield BadLine(record.line, reason)
             continue
-        for change in record.changed:
-            source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        own = source.own_bytes(record)
         for n, item in enumerate(from_json(record.value, line=record.line)):
-            if n == 0 and record.changed and isinstance(item, Span | LogRecord):
-                raw[identity(item)] = record.data
+            if n == 0 and own is not None and isinstance(item, Span | LogRecord):
+                raw[identity(item)] = own
             yield item
 
 

@@ -10,7 +10,6 @@ tokens and cost belong to the parent.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import known, last_answer, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats.pi_entry import Entry, read_entry
+from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Run, total
 from workbench.data.ingest.source import Head, Record, Source
 from workbench.data.ingest.times import elapsed_ms, when
@@ -30,7 +30,6 @@ HAS_PARENTS = True  # a fork may be read before or after the session it came fro
 
 _ROLES = ("user", "assistant", "toolResult", "bashExecution")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_REPEATED_ID = "an entry repeats the id of an earlier one: both kept, the later under an id of its own"
 _COPY = "copied from the session this one was forked from: marked is_copied, its tokens and cost count there"
 _OFF = "not on the branch where the session stands: kept and marked is_off_branch"
 _MISSING = "some model calls have no cost: the run's cost is unknown, stored as null (unpriced)"
@@ -73,33 +72,23 @@ class _Session:
     _header: Mapping[str, Any] = field(default_factory=dict)
     _began: datetime | None = None
     _above: str | None = None  # the file of the session this one was forked from
-    _seen: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._ids = Ids(self.source)
 
     def take(self, record: Record) -> None:
         value = record.value
         entry = read_entry(value)
         step = entry.step
-        step.source_id = step.span_id = self._id(entry, record.data)
+        step.source_id = step.span_id = self._ids.of(entry.id, record.data)
         step.timestamp = when(value.get("timestamp"), self.source)
         if step.timestamp is None and value.get("timestamp") is not None:
             entry.extra["timestamp"] = value["timestamp"]
-        if record.changed:
-            step.raw = record.data
-            for change in record.changed:
-                self.source.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+        step.raw = self.source.own_bytes(record)
         if entry.type == "session" and not self._header:
             self._header, self._began = value, step.timestamp
             self._above = text_or_none(value.get("parentSession")) or text_or_none(value.get("branchedFrom"))
         self.entries.append(entry)
-
-    def _id(self, entry: Entry, data: bytes) -> str:
-        # Version 1 has no ids: an entry is told by its own bytes, so that its id stays when the file grows.
-        own = entry.id or f"line:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
-        self._seen[own] += 1
-        if self._seen[own] == 1:
-            return own
-        self.source.changed("id", _REPEATED_ID)
-        return f"{own}#{self._seen[own]}"
 
     def run(self) -> Run:
         parents = self._parents()
@@ -220,7 +209,7 @@ class _Session:
             self.source.kept("session id", "not in the file: taken from its name")
             return named[-1].lower()
         self.source.kept("session id", "not in the file: made from its first line")
-        return f"line:{hashlib.blake2b(str(self.entries[0].step.source_id).encode(), digest_size=12).hexdigest()}"
+        return line_id(str(self.entries[0].step.source_id).encode())
 
     def _cost(self) -> float | None:
         """What all calls cost, those of abandoned branches too; null where one of them has no price."""
