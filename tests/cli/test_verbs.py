@@ -321,9 +321,12 @@ def test_schema_verbs(ask: Callable[..., Answer]):
     assert ask("db", "history", "--json").json[0]["is_current"] is True
 
 
-@pytest.mark.parametrize(("typed", "code", "revision"), [("n\n", 1, "head"), ("y\n", 0, None)])
+@pytest.mark.parametrize(
+    ("typed", "code", "said", "is_kept"),
+    [("n\n", 1, "Nothing was changed.", True), ("\x04", 130, "Stopped.", True), ("y\n", 0, "", False)],
+)
 def test_downgrade_asks_in_a_terminal(
-    ask: Callable[..., Answer], database_url: str, typed: str, code: int, revision: str | None
+    ask: Callable[..., Answer], database_url: str, typed: str, code: int, said: str, is_kept: bool
 ):
     """Before tables go with their data, a person at a terminal is asked, and told which database it is."""
     head = ask("db", "current", "--json").json["revision"]
@@ -338,7 +341,9 @@ def test_downgrade_asks_in_a_terminal(
 
     assert done.returncode == code
     assert "Remove all tables, with the data, from Store(postgresql://" in done.stderr
-    assert ask("db", "current", "--json").json["revision"] == (head if revision else None)
+    assert done.stderr.rstrip().endswith(said)
+    assert "unexpectedly" not in done.stderr
+    assert ask("db", "current", "--json").json["revision"] == (head if is_kept else None)
 
 
 def test_doctor(ask: Callable[..., Answer]):

@@ -105,8 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(failed, as_json)
     except KeyboardInterrupt:
         return _stopped(as_json)
-    except typer.Abort as ended:  # what typer makes of an EOFError
-        return _unexpected(ended.__cause__ or ended, given, as_json)
+    except typer.Abort as ended:  # what typer makes of an EOFError; without a cause, a question broken off
+        return _unexpected(ended.__cause__, given, as_json) if ended.__cause__ else _stopped(as_json)
     except BaseException as failed:  # noqa: BLE001 (a panic in polars is no Exception)
         return _unexpected(failed, given, as_json)
 

@@ -43,7 +43,9 @@ def downgrade(
     with ctx.obj.store() as store:
         if not yes and sys.stdin.isatty():
             lost = "all tables" if revision == "base" else "what later revisions brought"
-            typer.confirm(f"Remove {lost}, with the data, from {store}?", abort=True, err=True)
+            if not typer.confirm(f"Remove {lost}, with the data, from {store}?", err=True):
+                ctx.obj.say("Nothing was changed.")
+                raise typer.Exit(1)
         _tell(ctx.obj, schema.downgrade(store, revision))
 
 
