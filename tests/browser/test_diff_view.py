@@ -119,6 +119,32 @@ def test_screenshots(mount: Any, shot: Callable[[Any, str], None]) -> None:
             shot(page.locator("#cell"), f"diff-states-{theme}-{width}")
 
 
+FULL = """root => {
+  const box = root.querySelector(".wb-dv-grid").getBoundingClientRect();
+  return [0.1, 0.3, 0.5, 0.7, 0.9].every(share => {
+    const at = document.elementFromPoint(box.left + 200, box.top + box.height * share);
+    return at?.closest(".wb-dv-row, .wb-dv-fold");
+  });
+}"""
+
+
+def test_the_list_is_full_after_it_was_hidden(mount: Any) -> None:
+    """A host may hide an output for a moment; what happens meanwhile leaves no hole in the list."""
+    page = mount(view(), width=1100)
+    root, grid = page.locator(".wb-diff-view"), page.locator(".wb-dv-grid")
+    page.get_by_role("button", name="Unfold all").click()
+    grid.focus()
+    page.keyboard.press("End")
+    eventually(page, lambda: root.evaluate(FULL), True)
+
+    page.evaluate("document.querySelector('#cell').style.display = 'none'")
+    grid.evaluate("grid => grid.dispatchEvent(new Event('scroll'))")
+    frames(page)
+    page.evaluate("document.querySelector('#cell').style.display = ''")
+
+    eventually(page, lambda: root.evaluate(FULL), True)
+
+
 def test_parts_stand_inside_what_holds_them(mount: Any) -> None:
     """What lies deeper in a state is indented, in a narrow cell too."""
     for width in (420, 1240):
@@ -420,6 +446,8 @@ def test_in_jupyterlab(notebook: Any, shot: Callable[[Any, str], None]) -> None:
     expect(page.locator(".wb-static").first).to_be_hidden()
     for theme in ("light", "dark"):
         notebook.theme(theme)
+        runs.scroll_into_view_if_needed()
+        eventually(page, lambda: runs.evaluate(FULL), True)
         shot(runs, f"diff-lab-{theme}")
     notebook.theme("light")
     notebook.narrow(420)

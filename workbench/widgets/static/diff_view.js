@@ -158,11 +158,12 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------------------------------------------- the list
   let waiting = 0;
-  const later = () => (waiting ||= requestAnimationFrame(() => ((waiting = 0), draw())));
+  const later = () => void (waiting ||= requestAnimationFrame(() => ((waiting = 0), draw())));
 
   /** Draw what is in sight, measure it, and go on until the measures fit. What is at the top of the window stays there. */
   function draw() {
-    if (!root.isConnected) return;
+    // Hidden for a moment, as by a switch of the theme: a list without room would let go of its rows.
+    if (!root.clientWidth) return;
     for (let round = 0; round < 4; round++) {
       const top = grid.scrollTop;
       const anchor = heights.at(top);
@@ -436,7 +437,8 @@ function render({ model, el }) {
   let width = 0;
   let room = 80; // characters of a label that are seen
   const watcher = new ResizeObserver(() => {
-    if (!root.clientWidth || root.clientWidth === width) return;
+    if (!root.clientWidth) return;
+    if (root.clientWidth === width) return later();
     width = root.clientWidth;
     root.classList.toggle("wb-dv-narrow", width < NARROW);
     heads.style.paddingRight = `${grid.offsetWidth - grid.clientWidth - 2}px`;
