@@ -21,6 +21,8 @@ TASK_STATUSES = ("pending", "in_progress", "paused", "completed", "failed", "can
 PRIORITIES = ("low", "medium", "high", "urgent")
 EXECUTION_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 WORKFLOW_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
+COST_SOURCES = ("source", "prices")
+MARKS = ("orphaned", "unfinished", "out_of_order")
 SEVERITIES = ("debug", "info", "warning", "error", "critical")
 
 metadata = sa.MetaData(
@@ -44,10 +46,9 @@ def _id() -> sa.Column:
     return sa.Column("id", pg.UUID(as_uuid=True), primary_key=True, server_default=sa.text("workbench.new_id()"))
 
 
-def _ref(name: str, target: str, ondelete: str, *, nullable: bool = False) -> sa.Column:
-    return sa.Column(
-        name, pg.UUID(as_uuid=True), sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete=ondelete), nullable=nullable
-    )
+def _ref(name: str, target: str, ondelete: str, *, nullable: bool = False, primary_key: bool = False) -> sa.Column:
+    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete=ondelete)
+    return sa.Column(name, pg.UUID(as_uuid=True), key, nullable=nullable, primary_key=primary_key)
 
 
 def _time(name: str, *, default: bool | str = False) -> sa.Column:
@@ -85,7 +86,56 @@ imports = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     _time("created_at", default=True),
     _json("report", default="{}"),
+    sa.Column(
+        "blocks",
+        pg.ARRAY(pg.BYTEA),
+        nullable=False,
+        server_default=sa.text("'{}'::bytea[]"),
+        comment="sha256 of each block of the file as it lay on disk; empty where the original was not kept",
+    ),
     sa.Index(None, "sha256"),
+    sa.Index(None, "blocks", postgresql_using="gin"),
+)
+
+file_blocks = sa.Table(
+    "file_blocks",
+    metadata,
+    sa.Column("digest", pg.BYTEA, primary_key=True, comment="sha256 of the block as it lay on disk"),
+    sa.Column("data", pg.BYTEA, nullable=False, comment="zstd of the block"),
+)
+
+import_runs = sa.Table(
+    "import_runs",
+    metadata,
+    _ref("import_id", "imports", "CASCADE", primary_key=True),
+    _ref("execution_id", "agent_executions", "CASCADE", primary_key=True),
+    sa.Index(None, "execution_id"),
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _ref("import_id", "imports", "CASCADE", nullable=True),
+    sa.Column("source", sa.Text, comment="format name; null where none was recognised"),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("line", sa.BigInteger, comment="1-based; null where the format has no lines or the whole file is meant"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("data", pg.BYTEA, comment="zstd of the bytes of the line"),
+    sa.Column(
+        "blocks",
+        pg.ARRAY(pg.BYTEA),
+        nullable=False,
+        server_default=sa.text("'{}'::bytea[]"),
+        comment="sha256 of each block of a file of which nothing was read",
+    ),
+    sa.Column("version", sa.Text, nullable=False, comment="of Workbench, that could not read it"),
+    _time("created_at", default=True),
+    sa.Index(None, "import_id"),
+    sa.Index(None, "sha256"),
+    sa.Index(None, "blocks", postgresql_using="gin"),
 )
 
 tasks = sa.Table(
@@ -161,11 +211,20 @@ agent_executions = sa.Table(
     # Of each row, not of its transaction: the runs of one file keep their order.
     _time("created_at", default="clock_timestamp()"),
     _row_version(),
+    sa.Column(
+        "cost_source", sa.Text, comment="who says the cost: the source, or a table of prices; null where there is none"
+    ),
+    sa.Column(
+        "reported",
+        pg.JSONB(none_as_null=True),
+        comment="totals that the source itself reports for the run: usage, cost_usd",
+    ),
     _one_of("status", EXECUTION_STATUSES),
     sa.CheckConstraint("agent_type <> ''", name="agent_type"),
     sa.CheckConstraint("completed_at >= started_at", name="completed_after_start"),
     sa.CheckConstraint("execution_time_ms >= 0", name="execution_time_ms"),
     sa.CheckConstraint("cost >= 0", name="cost"),
+    _one_of("cost_source", COST_SOURCES),
     sa.UniqueConstraint("source", "source_id"),
     # The order of bench.executions(): dated runs, newest first, then the undated in the order of their source.
     sa.Index(
@@ -199,7 +258,9 @@ observability_events = sa.Table(
     _json("data", default="{}"),
     sa.Column("raw", pg.BYTEA, comment="zstd of the source's bytes, where jsonb would refuse or change them"),
     _row_version(),
+    sa.Column("mark", sa.Text, comment="what its place in the tree lacks; null where nothing does"),
     _one_of("severity", SEVERITIES),
+    _one_of("mark", MARKS),
     sa.CheckConstraint("event_type <> ''", name="event_type"),
     sa.CheckConstraint("step_number >= 0", name="step_number"),
     sa.CheckConstraint("duration_ms >= 0", name="duration_ms"),
@@ -241,6 +302,24 @@ execution_snapshots = sa.Table(
     sa.CheckConstraint("step_number >= 0", name="step_number"),
     sa.CheckConstraint("keyframe_step >= 0 AND keyframe_step <= step_number", name="keyframe_step"),
     sa.UniqueConstraint("execution_id", "step_number"),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    _id(),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    _ref("event_id", "observability_events", "CASCADE", nullable=True),
+    sa.Column("place", sa.Text, nullable=False, comment="JSON pointer into the event's data, or a column of the run"),
+    sa.Column("rule", sa.Text, nullable=False, comment="the rule that found it"),
+    sa.Column(
+        "digest",
+        sa.Text,
+        nullable=False,
+        comment="tells equal secrets from different ones; the secret cannot be had from it",
+    ),
+    sa.Index(None, "execution_id"),
+    sa.Index(None, "event_id"),
 )
 
 agent_memory = sa.Table(

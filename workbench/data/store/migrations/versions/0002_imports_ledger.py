@@ -1,0 +1,107 @@
+"""What an import brought, kept or could not read: originals, quarantine, secrets, reported totals, marks of steps."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_TABLES = """
+ALTER TABLE workbench.imports ADD COLUMN blocks bytea[] DEFAULT '{}'::bytea[] NOT NULL;
+COMMENT ON COLUMN workbench.imports.blocks IS
+  'sha256 of each block of the file as it lay on disk; empty where the original was not kept';
+CREATE INDEX ix_imports_blocks ON workbench.imports USING gin (blocks);
+
+CREATE TABLE workbench.file_blocks (
+  digest bytea NOT NULL,
+  data bytea NOT NULL,
+  CONSTRAINT pk_file_blocks PRIMARY KEY (digest)
+);
+COMMENT ON COLUMN workbench.file_blocks.digest IS 'sha256 of the block as it lay on disk';
+COMMENT ON COLUMN workbench.file_blocks.data IS 'zstd of the block';
+
+CREATE TABLE workbench.import_runs (
+  import_id uuid NOT NULL,
+  execution_id uuid NOT NULL,
+  CONSTRAINT pk_import_runs PRIMARY KEY (import_id, execution_id),
+  CONSTRAINT fk_import_runs_import_id
+    FOREIGN KEY(import_id) REFERENCES workbench.imports (id) ON DELETE CASCADE,
+  CONSTRAINT fk_import_runs_execution_id
+    FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_import_runs_execution_id ON workbench.import_runs (execution_id);
+
+CREATE TABLE workbench.quarantine (
+  id uuid DEFAULT workbench.new_id() NOT NULL,
+  import_id uuid,
+  source text,
+  path text NOT NULL,
+  sha256 text NOT NULL,
+  size_bytes bigint NOT NULL,
+  line bigint,
+  reason text NOT NULL,
+  data bytea,
+  blocks bytea[] DEFAULT '{}'::bytea[] NOT NULL,
+  version text NOT NULL,
+  created_at timestamptz DEFAULT now() NOT NULL,
+  CONSTRAINT pk_quarantine PRIMARY KEY (id),
+  CONSTRAINT fk_quarantine_import_id FOREIGN KEY(import_id) REFERENCES workbench.imports (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_quarantine_import_id ON workbench.quarantine (import_id);
+CREATE INDEX ix_quarantine_sha256 ON workbench.quarantine (sha256);
+CREATE INDEX ix_quarantine_blocks ON workbench.quarantine USING gin (blocks);
+COMMENT ON COLUMN workbench.quarantine.source IS 'format name; null where none was recognised';
+COMMENT ON COLUMN workbench.quarantine.line IS '1-based; null where the format has no lines or the whole file is meant';
+COMMENT ON COLUMN workbench.quarantine.data IS 'zstd of the bytes of the line';
+COMMENT ON COLUMN workbench.quarantine.blocks IS 'sha256 of each block of a file of which nothing was read';
+COMMENT ON COLUMN workbench.quarantine.version IS 'of Workbench, that could not read it';
+
+CREATE TABLE workbench.secrets (
+  id uuid DEFAULT workbench.new_id() NOT NULL,
+  execution_id uuid NOT NULL,
+  event_id uuid,
+  place text NOT NULL,
+  rule text NOT NULL,
+  digest text NOT NULL,
+  CONSTRAINT pk_secrets PRIMARY KEY (id),
+  CONSTRAINT fk_secrets_execution_id
+    FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE,
+  CONSTRAINT fk_secrets_event_id
+    FOREIGN KEY(event_id) REFERENCES workbench.observability_events (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_secrets_execution_id ON workbench.secrets (execution_id);
+CREATE INDEX ix_secrets_event_id ON workbench.secrets (event_id);
+COMMENT ON COLUMN workbench.secrets.place IS 'JSON pointer into the event''s data, or a column of the run';
+COMMENT ON COLUMN workbench.secrets.rule IS 'the rule that found it';
+COMMENT ON COLUMN workbench.secrets.digest IS
+  'tells equal secrets from different ones; the secret cannot be had from it';
+
+ALTER TABLE workbench.agent_executions ADD COLUMN cost_source text;
+ALTER TABLE workbench.agent_executions ADD COLUMN reported jsonb;
+ALTER TABLE workbench.agent_executions ADD CONSTRAINT ck_agent_executions_cost_source
+  CHECK (cost_source IN ('source', 'prices'));
+COMMENT ON COLUMN workbench.agent_executions.cost_source IS
+  'who says the cost: the source, or a table of prices; null where there is none';
+COMMENT ON COLUMN workbench.agent_executions.reported IS
+  'totals that the source itself reports for the run: usage, cost_usd';
+
+ALTER TABLE workbench.observability_events ADD COLUMN mark text;
+ALTER TABLE workbench.observability_events ADD CONSTRAINT ck_observability_events_mark
+  CHECK (mark IN ('orphaned', 'unfinished', 'out_of_order'));
+COMMENT ON COLUMN workbench.observability_events.mark IS
+  'what its place in the tree lacks; null where nothing does';
+"""
+
+
+def upgrade() -> None:
+    for statement in _TABLES.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark")
+    op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
+    for name in ("secrets", "quarantine", "import_runs", "file_blocks"):
+        op.execute(f"DROP TABLE workbench.{name}")
+    op.execute("DROP INDEX workbench.ix_imports_blocks")
+    op.execute("ALTER TABLE workbench.imports DROP COLUMN blocks")
