@@ -26,6 +26,13 @@ from workbench.data.store.tables import agent_executions, execution_snapshots, o
 
 # Never rewritten: what the row is.
 _IDENTITY = {"id", "execution_id", "source", "source_id", "import_id"}
+# What a file does not say is not taken away: a price that was worked out here, a total that another part reported.
+_IS_PRICED_HERE = "excluded.cost_source IS NULL AND old.cost_source = 'prices'"
+_KEPT = {
+    "cost": f"CASE WHEN {_IS_PRICED_HERE} THEN old.cost ELSE excluded.cost END",
+    "cost_source": f"CASE WHEN {_IS_PRICED_HERE} THEN old.cost_source ELSE excluded.cost_source END",
+    "reported": "coalesce(excluded.reported, old.reported)",
+}
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,6 +128,7 @@ class Merger:
         snapshots_new = 0
         for execution, run in runs.items():
             parameters = {"run": execution, "start": run.started_at, "end": run.completed_at}
+            self._connection.execute(_REPORTED, {"run": execution, "reported": self._maker.reported(run)})
             recorded = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
             if run.states or (recorded and recorded[0]):
                 self._snapshots.fill(self._maker.snapshots(run) if run.states else [])
@@ -249,10 +257,14 @@ def _assignments(names: Iterable[str]) -> dict[str, sql.Composable]:
     values = [name for name in names if name not in _IDENTITY]
     comma = sql.SQL(", ")
     return {
-        "assign": comma.join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values),
+        "assign": comma.join(sql.SQL("{} = {}").format(sql.Identifier(name), _new(name)) for name in values),
         "old": comma.join(sql.Identifier("old", name) for name in values),
-        "new": comma.join(sql.Identifier("excluded", name) for name in values),
+        "new": comma.join(map(_new, values)),
     }
+
+
+def _new(name: str) -> sql.Composable:
+    return sql.SQL(cast(Any, _KEPT[name])) if name in _KEPT else sql.Identifier("excluded", name)
 
 
 _STORED_EVENTS = """
@@ -311,6 +323,18 @@ tokens AS (
     SELECT key, sum(value::bigint) AS total FROM counted, jsonb_each_text(data->'usage') GROUP BY key) AS summed)
 UPDATE workbench.agent_executions SET
   token_usage = coalesce((SELECT usage FROM tokens), token_usage),
-  cost = (SELECT CASE WHEN count(*) = count(data->>'cost_usd') THEN sum((data->>'cost_usd')::numeric) END FROM counted)
+  cost = priced.cost, cost_source = CASE WHEN priced.cost IS NOT NULL THEN 'source' END
+FROM (
+  SELECT CASE WHEN count(*) = count(data->>'cost_usd') THEN sum((data->>'cost_usd')::numeric) END AS cost FROM counted
+) AS priced
 WHERE id = %(run)s
+"""
+
+# Parts of a run that each report a total: a running total only grows, so the greater one is that of the whole.
+_REPORTED = """
+UPDATE workbench.agent_executions SET reported = %(reported)s::jsonb, row_version = row_version + 1
+WHERE id = %(run)s AND %(reported)s::jsonb IS DISTINCT FROM reported AND (reported IS NULL
+  OR (SELECT coalesce(sum(value::numeric), 0) FROM jsonb_each_text(reported->'usage'))
+    < (SELECT coalesce(sum(value::numeric), 0) FROM jsonb_each_text(%(reported)s::jsonb->'usage'))
+  OR (reported->>'cost_usd')::numeric < (%(reported)s::jsonb->>'cost_usd')::numeric)
 """

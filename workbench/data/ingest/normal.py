@@ -32,7 +32,8 @@ EventType = Literal[
 class Usage:
     """Tokens of one model call or one run, in disjoint classes; ``None`` where the source says nothing.
 
-    ``reasoning_tokens`` is the part of ``output_tokens`` spent on reasoning, the one class that is not disjoint.
+    Two are parts of another class: ``reasoning_tokens``, the part of ``output_tokens`` spent on reasoning, and
+    ``cache_write_1h_tokens``, the part of ``cache_write_tokens`` that is kept for an hour and not for five minutes.
     """
 
     input_tokens: int | None = None
@@ -40,6 +41,7 @@ class Usage:
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         """Add class by class; ``None`` + n = n, ``None`` + ``None`` = ``None``."""
@@ -53,6 +55,7 @@ class Usage:
             add(self.cache_write_tokens, other.cache_write_tokens),
             add(self.output_tokens, other.output_tokens),
             add(self.reasoning_tokens, other.reasoning_tokens),
+            add(self.cache_write_1h_tokens, other.cache_write_1h_tokens),
         )
 
     def as_dict(self) -> dict[str, int]:
@@ -140,6 +143,8 @@ class Run:
     trace_id: str | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
+    reported_usage: Usage | None = None  # what the source itself gives as its total; beside usage, never instead of it
+    reported_cost_usd: float | None = None
     parent_source_id: str | None = None  # run of the same format that spawned this one
     task: TaskRef | None = None
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workbench.data.ingest.derive import derived_states
-from workbench.data.ingest.normal import Run, State, Step, TaskRef
+from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms
 from workbench.data.store.snapshots import Encoder, SnapshotRow
@@ -23,7 +23,7 @@ NAMESPACE = uuid.UUID("7d1cf0a6-5f0f-5c55-9a55-3f1f2a3b6c01")
 EXECUTION_COLUMNS = (
     "id", "task_id", "agent_type", "name", "model", "status", "score", "started_at", "completed_at", "input", "output",
     "error", "error_type", "metadata", "trace_id", "execution_time_ms", "token_usage", "cost", "source", "source_id",
-    "import_id",
+    "import_id", "cost_source", "reported",
 )  # fmt: skip
 EVENT_COLUMNS = (
     "id", "execution_id", "step_number", "event_type", "name", "agent", "category", "severity", "timestamp",
@@ -141,7 +141,7 @@ class RowMaker:
         metadata = dict(run.metadata)
         if run.parent_source_id is not None:
             metadata["parent_source_id"] = run.parent_source_id
-        usage = self._usage(run)
+        usage, cost = self._usage(run.usage), self._cost(run.cost_usd)
         return (
             self.id_of(run),
             task_id(self.format, run.task.source_id) if run.task else None,
@@ -160,18 +160,26 @@ class RowMaker:
             _label(run.trace_id),
             lasted,
             None if not usage else self._json(usage).text,
-            self._cost(run.cost_usd),
+            cost,
             self.format,
             storable_text(run.source_id),
             self.import_id,
+            None if cost is None else "source",
+            self.reported(run),
         )
 
-    def _usage(self, run: Run) -> dict[str, int] | None:
-        usage = run.usage.as_dict() if run.usage else {}
+    def _usage(self, given: Usage | None) -> dict[str, int] | None:
+        usage = given.as_dict() if given else {}
         for name in [name for name, n in usage.items() if not 0 <= n < _MAX_TOKENS]:
             self.source.changed("tokens", "a number of tokens that cannot be: stored as null in the run")
             del usage[name]
         return usage or None
+
+    def reported(self, run: Run) -> str | None:
+        """What the source itself gives as the run's totals, as JSON; ``None`` where it gives none."""
+        told = {"usage": self._usage(run.reported_usage), "cost_usd": self._cost(run.reported_cost_usd)}
+        told = {name: value for name, value in told.items() if value is not None}
+        return self._json(told).text if told else None
 
     def events(self, run: Run, *, first: int = 0) -> Iterator[tuple[Any, ...]]:
         """The rows of ``observability_events`` of a run, in the order of ``EVENT_COLUMNS``; ``first`` step's number."""

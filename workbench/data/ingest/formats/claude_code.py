@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import count, title
+from workbench.data.ingest.chat import count, mapping, title
 from workbench.data.ingest.formats.claude_line import Line, read_line
 from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
@@ -306,5 +306,6 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         cache_read_tokens=count(usage.get("cache_read_input_tokens")),
         cache_write_tokens=count(usage.get("cache_creation_input_tokens")),
         output_tokens=count(usage.get("output_tokens")),
+        cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
     )
     return None if found == Usage() else found

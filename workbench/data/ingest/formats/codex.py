@@ -255,6 +255,7 @@ class _Session:
             input={"prompt": asked} if asked else None,
             output={"text": said[-1]} if said else None,
             usage=total(step.usage for step in steps),
+            reported_usage=self._tokens.reported,
             parent_source_id=above if above != source_id else None,
             metadata=self._metadata(own, prompts),
             steps=steps,

@@ -48,6 +48,11 @@ class Counter:
             return None
         return self._usage(self._grown(before, total, last))
 
+    @property
+    def reported(self) -> Usage | None:
+        """The running total as it was written last."""
+        return self._usage(self._total) if self._total else None
+
     def _grown(self, before: _Tokens | None, total: _Tokens, last: _Tokens) -> _Tokens:
         grown = {name: n - (before or {}).get(name, 0) for name, n in total.items()}
         if any(n < 0 for n in grown.values()):
