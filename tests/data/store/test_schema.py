@@ -94,8 +94,7 @@ def test_the_revisions_and_the_tables_are_the_same(empty, server):
 
     built = tables_of(dump(empty.url))
     with empty.connection() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(sa.schema.DropTable(table))
+        metadata.drop_all(connection, checkfirst=False)
         metadata.create_all(connection, checkfirst=False)
     assert tables_of(dump(empty.url)) == built
 

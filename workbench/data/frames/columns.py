@@ -77,7 +77,15 @@ _EXECUTIONS = (
     Column("error_type", pl.String, "kind of failure", "x.error_type"),
     Column("error", pl.String, "what went wrong, in the source's words", "x.error"),
     Column("trace_id", pl.String, "OpenTelemetry trace", "x.trace_id"),
-    Column("parent_execution_id", pl.String, "the run that started this one", "x.parent_execution_id", "uuid"),
+    Column("parent_execution_id", pl.String, "the run that this one hangs on", "x.parent_execution_id", "uuid"),
+    Column("parent_event_id", pl.String, "the step of that run", "x.parent_event_id", "uuid"),
+    Column(
+        "link",
+        pl.String,
+        "how it hangs on it: spawned · forked · resumed · continued",
+        "coalesce(x.metadata->>'link', CASE WHEN x.parent_execution_id IS NOT NULL THEN 'spawned' END)",
+        in_sql="coalesce(metadata->>'link', CASE WHEN parent_execution_id IS NOT NULL THEN 'spawned' END)",
+    ),
     Column("source", pl.String, "format it came from; 'record' for captured runs", "x.source"),
     Column("source_id", pl.String, "the source's own id", "x.source_id"),
     Column("created_at", UTC, "when it was written here", "x.created_at"),
@@ -99,6 +107,7 @@ _EVENTS = (
     Column("trace_id", pl.String, "OpenTelemetry trace", "e.trace_id"),
     Column("span_id", pl.String, "span", "e.span_id"),
     Column("parent_span_id", pl.String, "enclosing span", "e.parent_span_id"),
+    Column("mark", pl.String, "orphaned · unfinished · out_of_order; null = nothing is amiss", "e.mark"),
     Column("data", pl.String, "role, text, tool, model, usage, cost_usd, error, extra", "e.data::text", "json"),
 )
 

@@ -28,6 +28,19 @@ EventType = Literal[
 ]
 
 
+Mark = Literal[
+    "orphaned",  # names a parent or a call that no file read so far holds
+    "unfinished",  # begun, and no end of it is known
+    "out_of_order",  # its source wrote it at another place than its time says; it stands where its time says
+]
+Link = Literal[
+    "spawned",  # started by a step of the parent
+    "forked",  # went another way from a step of the parent
+    "resumed",  # the same conversation, taken up again later
+    "continued",  # the same work, in a new file
+]
+
+
 @dataclass(slots=True, frozen=True)
 class Usage:
     """Tokens of one model call or one run, in disjoint classes; ``None`` where the source says nothing.
@@ -95,6 +108,7 @@ class Step:
     error: Mapping[str, Any] | None = None  # {type, message, stack?}
     extra: Mapping[str, Any] | None = None  # the rest of the source's record, as it was
     raw: bytes | None = None  # the record's own bytes; kept only where the stored form had to change them
+    mark: Mark | None = None  # what its place in the tree lacks
 
 
 @dataclass(slots=True)
@@ -145,7 +159,10 @@ class Run:
     cost_usd: float | None = None
     reported_usage: Usage | None = None  # what the source itself gives as its total; beside usage, never instead of it
     reported_cost_usd: float | None = None
-    parent_source_id: str | None = None  # run of the same format that spawned this one
+    parent_source_id: str | None = None  # run of the same format that this one hangs on
+    spawned_by: str | None = None  # the step of the parent it hangs on: its source_id, span_id or call_id
+    link: Link | None = None  # how it hangs on its parent; None with a parent = spawned
+    spawns: Mapping[str, str] = field(default_factory=dict)  # source_id of a run it started → source_id of the step
     task: TaskRef | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)

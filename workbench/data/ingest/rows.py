@@ -27,7 +27,7 @@ EXECUTION_COLUMNS = (
 )  # fmt: skip
 EVENT_COLUMNS = (
     "id", "execution_id", "step_number", "event_type", "name", "agent", "category", "severity", "timestamp",
-    "duration_ms", "trace_id", "span_id", "parent_span_id", "data", "raw",
+    "duration_ms", "trace_id", "span_id", "parent_span_id", "data", "raw", "mark",
 )  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "id", "execution_id", "step_number", "timestamp", "state", "keyframe_step", "description", "checkpoint",
@@ -44,6 +44,11 @@ _MAX_COST = 1e10  # agent_executions.cost is numeric(20, 10)
 def execution_id(format: str, source_id: str) -> uuid.UUID:
     """The id of a run: the same for the same run of the same format, in every store."""
     return uuid.uuid5(NAMESPACE, f"{format}:{clean(source_id)}")
+
+
+def event_id(execution: uuid.UUID, source_id: str) -> uuid.UUID:
+    """The id of an event of a run, by its source's own id."""
+    return uuid.uuid5(execution, clean(source_id))
 
 
 def task_id(format: str, source_id: str) -> uuid.UUID:
@@ -141,6 +146,12 @@ class RowMaker:
         metadata = dict(run.metadata)
         if run.parent_source_id is not None:
             metadata["parent_source_id"] = run.parent_source_id
+        if run.spawned_by is not None:
+            metadata["spawned_by"] = run.spawned_by
+        if run.parent_source_id is not None or run.spawned_by is not None:
+            metadata["link"] = run.link or "spawned"
+        if run.spawns:
+            metadata["spawns"] = dict(run.spawns)
         usage, cost = self._usage(run.usage), self._cost(run.cost_usd)
         return (
             self.id_of(run),
@@ -207,6 +218,7 @@ class RowMaker:
                 _label(step.parent_span_id),
                 data,
                 raw,
+                step.mark,
             )
 
     def _data(self, step: Step) -> tuple[str, bytes | None]:

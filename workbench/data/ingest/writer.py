@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from workbench.data.ingest.detect import Reader
+from workbench.data.ingest.links import Links
 from workbench.data.ingest.merge import Merger
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
@@ -40,7 +41,7 @@ class Writer:
         format = reader.FORMAT
         self._connection = connection
         self._format = format
-        self._has_parents = getattr(reader, "HAS_PARENTS", False)
+        self._links = Links(reader)
         self._source = source
         self._import = import_id(format, source.sha256, source.file_name)
         self._maker = RowMaker(format, source, self._import)
@@ -52,8 +53,6 @@ class Writer:
         self._updated = 0
         self._bad: list[BadLine] = []
         self._n_bad = 0
-        self._parents: set[str] = set()
-        self._source_ids: list[str] = []
         written = connection.execute(
             "INSERT INTO workbench.imports (id, source, path, sha256, size_bytes) VALUES (%s, %s, %s, %s, %s) "
             "ON CONFLICT (id) DO NOTHING",
@@ -78,9 +77,7 @@ class Writer:
             self._flush()
         self._runs[execution] = run
         self._n_steps += len(run.steps)
-        self._source_ids.append(run.source_id)
-        if run.parent_source_id is not None:
-            self._parents.add(run.parent_source_id)
+        self._links.add(run)
 
     def _add_repeated(self, execution: uuid.UUID, run: Run) -> None:
         """A run that this file had before: whatever it says more becomes part of that one."""
@@ -94,7 +91,7 @@ class Writer:
     def finish(self) -> FileReport:
         """Write what is left and the record of the import."""
         self._flush()
-        self._link_parents()
+        self._links.write(self._connection)
         for damage in self._source.damage:
             self.bad(damage)
         report = self._report()
@@ -154,22 +151,6 @@ class Writer:
         self._updated += merged.updated
         if merged.unions:
             self._source.changed("run", "other files hold other parts of it: stored as one run", merged.unions)
-
-    def _link_parents(self) -> None:
-        """Link runs to the run that started them, whichever of the two was read first."""
-        if not self._has_parents:
-            return
-        self._connection.execute(
-            """
-            UPDATE workbench.agent_executions AS child SET parent_execution_id = parent.id
-            FROM workbench.agent_executions AS parent
-            WHERE child.source = %(format)s AND child.parent_execution_id IS NULL
-              AND child.metadata->>'parent_source_id' = ANY(%(parents)s)
-              AND parent.source = %(format)s AND parent.source_id = child.metadata->>'parent_source_id'
-              AND child.id <> parent.id
-            """,
-            {"format": self._format, "parents": [*self._parents, *self._source_ids]},
-        )
 
     def _report(self) -> FileReport:
         notes: dict[str, list[Item]] = {"kept": [], "changed": [], "lost": []}

@@ -219,6 +219,13 @@ agent_executions = sa.Table(
         pg.JSONB(none_as_null=True),
         comment="totals that the source itself reports for the run: usage, cost_usd",
     ),
+    sa.Column(
+        "parent_event_id",
+        pg.UUID(as_uuid=True),
+        # use_alter: an event needs its execution, so this key comes when both tables are there.
+        sa.ForeignKey(f"{SCHEMA}.observability_events.id", ondelete="SET NULL", use_alter=True),
+        comment="the step of the parent that started this run, or that it goes on from",
+    ),
     _one_of("status", EXECUTION_STATUSES),
     sa.CheckConstraint("agent_type <> ''", name="agent_type"),
     sa.CheckConstraint("completed_at >= started_at", name="completed_after_start"),
@@ -237,6 +244,10 @@ agent_executions = sa.Table(
     sa.Index(None, "parent_execution_id"),
     sa.Index(None, "trace_id"),
     sa.Index(None, "import_id"),
+    sa.Index(None, "parent_event_id", postgresql_where=sa.text("parent_event_id IS NOT NULL")),
+    # Runs that name the step they hang on, or the runs that hang on theirs: asked for at the end of every file.
+    sa.Index("ix_agent_executions_spawned_by", "source", postgresql_where=sa.text("metadata ? 'spawned_by'")),
+    sa.Index("ix_agent_executions_spawns", "source", postgresql_where=sa.text("metadata ? 'spawns'")),
 )
 
 observability_events = sa.Table(

@@ -84,6 +84,16 @@ COMMENT ON COLUMN workbench.agent_executions.cost_source IS
 COMMENT ON COLUMN workbench.agent_executions.reported IS
   'totals that the source itself reports for the run: usage, cost_usd';
 
+ALTER TABLE workbench.agent_executions ADD COLUMN parent_event_id uuid;
+ALTER TABLE workbench.agent_executions ADD CONSTRAINT fk_agent_executions_parent_event_id
+  FOREIGN KEY(parent_event_id) REFERENCES workbench.observability_events (id) ON DELETE SET NULL;
+CREATE INDEX ix_agent_executions_parent_event_id ON workbench.agent_executions (parent_event_id)
+  WHERE parent_event_id IS NOT NULL;
+CREATE INDEX ix_agent_executions_spawned_by ON workbench.agent_executions (source) WHERE metadata ? 'spawned_by';
+CREATE INDEX ix_agent_executions_spawns ON workbench.agent_executions (source) WHERE metadata ? 'spawns';
+COMMENT ON COLUMN workbench.agent_executions.parent_event_id IS
+  'the step of the parent that started this run, or that it goes on from';
+
 ALTER TABLE workbench.observability_events ADD COLUMN mark text;
 ALTER TABLE workbench.observability_events ADD CONSTRAINT ck_observability_events_mark
   CHECK (mark IN ('orphaned', 'unfinished', 'out_of_order'));
@@ -100,6 +110,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark")
+    op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN parent_event_id")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
     for name in ("secrets", "quarantine", "import_runs", "file_blocks"):
         op.execute(f"DROP TABLE workbench.{name}")
