@@ -100,6 +100,7 @@ class Recording:
             raise ConfigurationError("agent_type must not be empty: it names the kind of agent, like 'planner'.")
         self.id = new_id()
         self._store = store
+        self._steps: list[Step] = []  # those that are not written yet
         self._run = Run(
             str(self.id),
             agent_type,
@@ -110,6 +111,7 @@ class Recording:
             trace_id=self.id.hex,
             task=TaskRef(task, task) if task else None,
             metadata=dict(metadata or {}),
+            steps=self._steps,
         )
         self._rows = _Rows(self.id)
         self._lock = threading.RLock()
@@ -273,7 +275,7 @@ class Recording:
     def _keep(self, state: Any, description: str | None, *, checkpoint: bool) -> None:
         now = orjson.loads(storable(state).text)
         with self._lock:
-            number = max(self._n_written + len(self._run.steps) - 1, 0)
+            number = max(self._n_written + len(self._steps) - 1, 0)
             patch: list[Mapping[str, Any]] | None = list(diff(self._state, now)) if self._run.states else None
             self._run.states.append(
                 State(number, None if patch is not None else now, patch, datetime.now(UTC), description, checkpoint)
@@ -304,10 +306,10 @@ class Recording:
         step.trace_id = self._run.trace_id
         step.parent_span_id = step.parent_span_id or _enclosing.get()
         with self._lock:
-            number = self._n_written + len(self._run.steps)
-            self._run.steps.append(step)
+            number = self._n_written + len(self._steps)
+            self._steps.append(step)
             self._open += is_open
-            if not self._open and len(self._run.steps) >= BUFFER:
+            if not self._open and len(self._steps) >= BUFFER:
                 self._try_to_write()
         return number
 
@@ -316,17 +318,17 @@ class Recording:
             self._total()
             self._write(whole=False)
         except StoreUnavailableError as gone:
-            log.warning("run %s: %d events wait for the database: %s", self.id, len(self._run.steps), gone)
+            log.warning("run %s: %d events wait for the database: %s", self.id, len(self._steps), gone)
 
     def _total(self) -> None:
         """Add what the steps in the buffer used and cost to the run."""
         run = self._run
-        for step in run.steps[self._n_summed :]:
+        for step in self._steps[self._n_summed :]:
             if step.usage is not None:
                 run.usage = (run.usage or Usage()) + step.usage
             if step.cost_usd is not None:
                 self._spent = (self._spent or 0.0) + step.cost_usd
-        self._n_summed = len(run.steps)
+        self._n_summed = len(self._steps)
         run.cost_usd = self._spent if self._cost_usd is _SUM else self._cost_usd
 
     def _write(self, *, whole: bool) -> None:
@@ -339,8 +341,8 @@ class Recording:
                     copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, rows)
                 row = self._rows.execution(replace(self._run))
                 copy_rows(connection, agent_executions, EXECUTION_COLUMNS, [row], on_conflict="update")
-        self._n_written += len(self._run.steps)
-        self._run.steps.clear()
+        self._n_written += len(self._steps)
+        self._steps.clear()
         self._n_summed = 0
 
 

@@ -20,13 +20,28 @@ _START: tuple[Mapping[str, Any], ...] = (
 
 def derived_states(steps: Iterable[Step]) -> Iterator[State]:
     """One patch per step of the conversation; the first builds the document on ``{}``."""
-    is_first = True
-    told: set[str] = set()  # calls that are in the conversation already
+    deriver = Deriver()
     for number, step in enumerate(steps):
-        patch = _changes(step, number, told, is_first=is_first)
-        if patch:
-            yield State(number, patch=[*_START, *patch] if is_first else patch, timestamp=step.timestamp)
-            is_first = False
+        state = deriver.state(number, step)
+        if state is not None:
+            yield state
+
+
+class Deriver:
+    """Derives the states of one run, step by step."""
+
+    def __init__(self) -> None:
+        self._is_first = True
+        self._told: set[str] = set()  # calls that are in the conversation already
+
+    def state(self, number: int, step: Step) -> State | None:
+        """What a step changes; ``None`` where it is no part of the conversation."""
+        patch = _changes(step, number, self._told, is_first=self._is_first)
+        if not patch:
+            return None
+        if self._is_first:
+            patch, self._is_first = [*_START, *patch], False
+        return State(number, patch=patch, timestamp=step.timestamp)
 
 
 def _changes(step: Step, number: int, told: set[str], *, is_first: bool) -> list[Mapping[str, Any]]:

@@ -268,7 +268,7 @@ def _new(name: str) -> sql.Composable:
 
 
 _STORED_EVENTS = """
-SELECT execution_id, array_agg(id) FROM workbench.observability_events WHERE execution_id = ANY(%s) GROUP BY 1
+SELECT execution_id, array_agg(id::text) FROM workbench.observability_events WHERE execution_id = ANY(%s) GROUP BY 1
 """
 
 _STORED_STATES = """

@@ -10,10 +10,11 @@ Token classes are disjoint: ``input_tokens`` is the uncached input. Absent is ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, overload
 
 EventType = Literal[
     "message",  # text of a system, user or assistant author
@@ -111,6 +112,41 @@ class Step:
     mark: Mark | None = None  # what its place in the tree lacks
 
 
+class Steps(Sequence[Step]):
+    """The steps of a run too long for memory: made anew, one after the other, whenever they are walked.
+
+    Each has a ``source_id`` of its own, and no two of them are alike.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    walk
+        Makes them, in order.
+    """
+
+    def __init__(self, count: int, walk: Callable[[], Iterator[Step]]) -> None:
+        self._count = count
+        self._walk = walk
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Step]:
+        return self._walk()
+
+    @overload
+    def __getitem__(self, at: int) -> Step: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Step]: ...
+    def __getitem__(self, at: int | slice) -> Step | Sequence[Step]:
+        """Walks all steps up to there: for looking at a few, not for going through them."""
+        if isinstance(at, slice):
+            return list(self)[at]
+        at = at + self._count if at < 0 else at
+        return next(islice(self, at, None))
+
+
 @dataclass(slots=True)
 class State:
     """The state after a step that the *source* recorded: a whole document, or an RFC 6902 patch on the one before."""
@@ -165,7 +201,7 @@ class Run:
     spawns: Mapping[str, str] = field(default_factory=dict)  # source_id of a run it started → source_id of the step
     task: TaskRef | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: Sequence[Step] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
 
 

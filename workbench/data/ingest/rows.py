@@ -7,10 +7,14 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from workbench.data.ingest.derive import derived_states
-from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage
+import uuid_utils
+
+from workbench.data.ingest.derive import Deriver, derived_states
+from workbench.data.ingest.normal import Run, State, Step, Steps, TaskRef, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms
 from workbench.data.store.snapshots import Encoder, SnapshotRow
@@ -34,6 +38,10 @@ SNAPSHOT_COLUMNS = (
     "is_derived", "raw",
 )  # fmt: skip
 TASK_COLUMNS = ("id", "title", "description", "metadata", "source", "source_id", "import_id")
+
+_DATA, _STATE = EVENT_COLUMNS.index("data"), SNAPSHOT_COLUMNS.index("state")
+_CHUNK_ROWS = 10_000
+_CHUNK_CHARS = 8_000_000
 
 _TITLE_CHARS = 255  # tasks.title
 _RAW = "stored in a form jsonb accepts; the whole is kept in raw"
@@ -73,20 +81,33 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def event_ids(execution: uuid.UUID, run: Run, *, first: int = 0) -> tuple[list[uuid.UUID], int]:
+def event_ids(execution: uuid.UUID, run: Run, *, first: int = 0) -> tuple[list[str], int]:
     """The ids of a run's events in order, from the ``first`` step's number on, and how many had to be made unique."""
-    ids: dict[uuid.UUID, None] = {}
-    n_repeated = 0
-    for number, step in enumerate(run.steps, first):
+    ids = _EventIds(execution, run)
+    return [ids.of(number, step) for number, step in enumerate(run.steps, first)], ids.n_repeated
+
+
+class _EventIds:
+    """Makes the ids of one run's events, each different, as text."""
+
+    def __init__(self, execution: uuid.UUID, run: Run) -> None:
+        self._namespace = uuid_utils.UUID(bytes=execution.bytes)
+        # Steps that are made anew have ids of their own: remembering them all is what they are meant to save.
+        self._seen: set[str] | None = None if isinstance(run.steps, Steps) else set()
+        self.n_repeated = 0
+
+    def of(self, number: int, step: Step) -> str:
         own = str(number) if step.source_id is None else clean(step.source_id)
-        event = uuid.uuid5(execution, own)
+        event = str(uuid_utils.uuid5(self._namespace, own))
+        if self._seen is None:
+            return event
         repeats = 1
-        while event in ids:
+        while event in self._seen:
             repeats += 1
-            event = uuid.uuid5(execution, f"{own}#{repeats}")
-        n_repeated += repeats > 1
-        ids[event] = None
-    return list(ids), n_repeated
+            event = str(uuid_utils.uuid5(self._namespace, f"{own}#{repeats}"))
+        self.n_repeated += repeats > 1
+        self._seen.add(event)
+        return event
 
 
 class RowMaker:
@@ -111,9 +132,8 @@ class RowMaker:
         return execution_id(self.format, run.source_id)
 
     def count(self, run: Run) -> None:
-        """Count what of a run is kept, by kind."""
+        """Count what of a run is kept, by kind, besides its steps."""
         kept = self.kept
-        kept.update(step.event_type for step in run.steps)
         kept["runs with tokens"] += run.usage is not None
         kept["runs with cost"] += run.cost_usd is not None
         kept["runs with score"] += run.score is not None
@@ -192,34 +212,70 @@ class RowMaker:
         told = {name: value for name, value in told.items() if value is not None}
         return self._json(told).text if told else None
 
+    def count_steps(self, run: Run) -> None:
+        """Count the steps of a run that are kept, by kind."""
+        self.kept.update(step.event_type for step in run.steps)
+
+    def chunks(self, runs: Iterable[Run]) -> Iterator[Chunk]:
+        """The events and states of some runs, a piece at a time; their steps are walked once, and counted."""
+        chunk = Chunk()
+        for run in runs:
+            snapshots = None if run.states else _SnapshotRows(self, self.id_of(run), is_derived=True)
+            deriver = Deriver()
+            for number, (step, row) in enumerate(self._stepped(run, 0)):
+                self.kept[step.event_type] += 1
+                chunk.add_event(row)
+                state = None if snapshots is None else deriver.state(number, step)
+                if snapshots is not None and state is not None:
+                    snapshots.add(state)
+                    chunk.snapshots += snapshots.take()
+                if chunk.is_full:
+                    yield chunk
+                    chunk = Chunk()
+            for row in self.snapshots(run) if snapshots is None else snapshots.finish():
+                chunk.add_snapshot(row)
+                if chunk.is_full:
+                    yield chunk
+                    chunk = Chunk()
+        yield chunk
+
     def events(self, run: Run, *, first: int = 0) -> Iterator[tuple[Any, ...]]:
         """The rows of ``observability_events`` of a run, in the order of ``EVENT_COLUMNS``; ``first`` step's number."""
+        for _, row in self._stepped(run, first):
+            yield row
+
+    def _stepped(self, run: Run, first: int) -> Iterator[tuple[Step, tuple[Any, ...]]]:
+        """Each step of a run with its row."""
         execution = self.id_of(run)
+        ids = _EventIds(execution, run)
+        execution_text = str(execution)
         lane = _label(run.agent_type) or self.format
-        ids, n_repeated = event_ids(execution, run, first=first)
-        if n_repeated:
-            why = "repeated in the source: the later event has an id of its own"
-            self.source.changed("event id", why, n_repeated)
-        for number, (event, step) in enumerate(zip(ids, run.steps, strict=True), first):
+        for number, step in enumerate(run.steps, first):
             data, raw = self._data(step)
             yield (
-                event,
-                execution,
-                number,
-                step.event_type,
-                _label(step.name),
-                _label(step.agent) or lane,
-                _label(step.category),
-                step.severity if step.severity in SEVERITIES else "info",
-                step.timestamp,
-                self._positive(step.duration_ms, "duration"),
-                _label(step.trace_id),
-                _label(step.span_id),
-                _label(step.parent_span_id),
-                data,
-                raw,
-                step.mark,
+                step,
+                (
+                    ids.of(number, step),
+                    execution_text,
+                    number,
+                    step.event_type,
+                    _label(step.name),
+                    _label(step.agent) or lane,
+                    _label(step.category),
+                    step.severity if step.severity in SEVERITIES else "info",
+                    _stamp(step.timestamp),
+                    self._positive(step.duration_ms, "duration"),
+                    _label(step.trace_id),
+                    _label(step.span_id),
+                    _label(step.parent_span_id),
+                    data,
+                    raw,
+                    step.mark,
+                ),
             )
+        if ids.n_repeated:
+            why = "repeated in the source: the later event has an id of its own"
+            self.source.changed("event id", why, ids.n_repeated)
 
     def _data(self, step: Step) -> tuple[str, bytes | None]:
         data: dict[str, Any] = {}
@@ -245,60 +301,19 @@ class RowMaker:
         The states that the source recorded, or else the states derived from the conversation.
         """
         states = sorted(run.states, key=_step_number) if run.states else derived_states(run.steps)
-        yield from self._snapshots(self.id_of(run), states, is_derived=not run.states)
-
-    def _snapshots(
-        self, execution: uuid.UUID, states: Iterable[State], *, is_derived: bool
-    ) -> Iterator[tuple[Any, ...]]:
-        told: dict[int, State] = {}
-        raws: dict[int, list[bytes]] = {}
-        current = State(-1)
-        open_step = -1
-
-        def dumps(value: Any) -> str:
-            stored = storable(value, finite=self.source.is_strict)
-            # What a derived state had to change was changed, counted and kept in its event.
-            if stored.changed and not is_derived:
-                is_current = value is current.document and value is not None
-                raws.setdefault(current.step_number if is_current else open_step, []).append(_escaped(value))
-                self._changes(stored.changed)
-            return stored.text
-
-        def rows(ready: list[SnapshotRow]) -> Iterator[tuple[Any, ...]]:
-            for row in ready:
-                state, raw = told.pop(row.step_number), raws.pop(row.step_number, None)
-                yield (
-                    uuid.uuid5(execution, f"state:{row.step_number}"),
-                    execution,
-                    row.step_number,
-                    state.timestamp,
-                    row.state.decode(),
-                    row.keyframe_step,
-                    storable_text(state.description),
-                    state.checkpoint,
-                    is_derived,
-                    pack(b"\n".join(raw)) if raw else None,
-                )
-
-        encoder = Encoder(dumps=dumps)
+        rows = _SnapshotRows(self, self.id_of(run), is_derived=not run.states)
         for state in states:
-            current = state
-            try:
-                encoder.add(state.step_number, document=state.document, patch=state.patch)
-            except PatchError as error:
-                self.source.lost("state", f"a recorded change does not apply to the state before it: {error}")
-                continue
-            open_step = state.step_number
-            _merge(told, state)
-            yield from rows(encoder.take())
-        yield from rows(encoder.finish())
+            rows.add(state)
+            yield from rows.take()
+        yield from rows.finish()
 
     def _json(self, value: Any) -> Stored:
         stored = storable(value, finite=self.source.is_strict)
-        self._changes(stored.changed)
+        self.changes(stored.changed)
         return stored
 
-    def _changes(self, changed: tuple[str, ...]) -> None:
+    def changes(self, changed: tuple[str, ...]) -> None:
+        """Note the kinds of change that a value needed."""
         for change in changed:
             self.source.changed(change, _RAW)
 
@@ -313,6 +328,90 @@ class RowMaker:
     def _cost(self, value: float | None) -> float | None:
         cost = self._positive(value, "cost")
         return cost if cost is None or cost < _MAX_COST else None
+
+
+class _SnapshotRows:
+    """The rows of ``execution_snapshots`` of one run, state by state."""
+
+    def __init__(self, maker: RowMaker, execution: uuid.UUID, *, is_derived: bool) -> None:
+        self._maker = maker
+        self._execution = str(execution)
+        self._namespace = uuid_utils.UUID(bytes=execution.bytes)
+        self._is_derived = is_derived
+        self._told: dict[int, State] = {}
+        self._raws: dict[int, list[bytes]] = {}
+        self._current = State(-1)
+        self._open_step = -1
+        self._encoder = Encoder(dumps=self._dumps, only_grows=is_derived)
+
+    def add(self, state: State) -> None:
+        """Take the next state; one that does not build on those before is noted as lost."""
+        self._current = state
+        try:
+            self._encoder.add(state.step_number, document=state.document, patch=state.patch)
+        except PatchError as error:
+            why = f"a recorded change does not apply to the state before it: {error}"
+            self._maker.source.lost("state", why)
+            return
+        self._open_step = state.step_number
+        _merge(self._told, state)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """The rows that are complete and were not taken before."""
+        return [self._row(row) for row in self._encoder.take()]
+
+    def finish(self) -> list[tuple[Any, ...]]:
+        """The rows that are left."""
+        return [self._row(row) for row in self._encoder.finish()]
+
+    def _dumps(self, value: Any) -> str:
+        stored = storable(value, finite=self._maker.source.is_strict)
+        # What a derived state had to change was changed, counted and kept in its event.
+        if stored.changed and not self._is_derived:
+            is_current = value is self._current.document and value is not None
+            step = self._current.step_number if is_current else self._open_step
+            self._raws.setdefault(step, []).append(_escaped(value))
+            self._maker.changes(stored.changed)
+        return stored.text
+
+    def _row(self, row: SnapshotRow) -> tuple[Any, ...]:
+        state, raw = self._told.pop(row.step_number), self._raws.pop(row.step_number, None)
+        return (
+            str(uuid_utils.uuid5(self._namespace, f"state:{row.step_number}")),
+            self._execution,
+            row.step_number,
+            _stamp(state.timestamp),
+            row.state.decode(),
+            row.keyframe_step,
+            storable_text(state.description),
+            state.checkpoint,
+            self._is_derived,
+            pack(b"\n".join(raw)) if raw else None,
+        )
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows on their way into the store: as many as are worth a COPY of their own."""
+
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    snapshots: list[tuple[Any, ...]] = field(default_factory=list)
+    n_chars: int = 0
+
+    def add_event(self, row: tuple[Any, ...]) -> None:
+        """Take a row of ``observability_events``."""
+        self.events.append(row)
+        self.n_chars += len(row[_DATA])
+
+    def add_snapshot(self, row: tuple[Any, ...]) -> None:
+        """Take a row of ``execution_snapshots``."""
+        self.snapshots.append(row)
+        self.n_chars += len(row[_STATE])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether waiting for more would cost memory and save nothing."""
+        return self.n_chars > _CHUNK_CHARS or len(self.events) + len(self.snapshots) >= _CHUNK_ROWS
 
 
 def _step_number(state: State) -> int:
@@ -330,9 +429,14 @@ def _merge(told: dict[int, State], state: State) -> None:
     )
 
 
+def _stamp(moment: datetime | None) -> str | None:
+    """A moment as COPY takes it; psycopg's own way of writing one is slow."""
+    return None if moment is None else moment.isoformat()
+
+
 def _label(value: Any) -> str | None:
     """A short text for a column of its own."""
-    if value is None or value == "":
+    if not value and (value is None or value == ""):
         return None
     return storable_text(value if isinstance(value, str) else str(value), limit=10_000)
 

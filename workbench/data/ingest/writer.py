@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version
-from itertools import chain
-from typing import Any
 
 import psycopg
 
@@ -128,15 +125,16 @@ class Writer:
         if not runs:
             return
         maker, connection = self._maker, self._connection
-        events, snapshots = Counter(), Counter()
         for run in runs:
             maker.count(run)
         copy_rows(connection, agent_executions, EXECUTION_COLUMNS, map(maker.execution, runs))
-        rows = chain.from_iterable(map(maker.events, runs))
-        copy_rows(connection, observability_events, EVENT_COLUMNS, _counted(rows, events))
-        rows = chain.from_iterable(map(maker.snapshots, runs))
-        copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, _counted(rows, snapshots))
-        added = Counts(len(runs), events.total(), snapshots.total())
+        added = Counts(len(runs))
+        for chunk in maker.chunks(runs):
+            if chunk.events:
+                copy_rows(connection, observability_events, EVENT_COLUMNS, chunk.events)
+            if chunk.snapshots:
+                copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, chunk.snapshots)
+            added += Counts(0, len(chunk.events), len(chunk.snapshots))
         self._held += added
         self._new += added
 
@@ -146,6 +144,7 @@ class Writer:
         merged = self._merger.merge(runs)
         for run in runs.values():
             self._maker.count(run)
+            self._maker.count_steps(run)
             self._held += Counts(1, len(run.steps), n_states(run))
         self._new += merged.new
         self._updated += merged.updated
@@ -179,9 +178,3 @@ class Writer:
 
 def _absolute(source: Source) -> str:
     return str(source.path.resolve()) if source.path is not None else source.name
-
-
-def _counted(rows: Iterable[Any], counter: Counter[str]) -> Iterator[Any]:
-    for row in rows:
-        counter["rows"] += 1
-        yield row

@@ -25,6 +25,7 @@ from workbench.errors import NotFoundError, PatchError
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
+OPEN_ENDED_SIZE = 16_000_000  # bytes of a state that only grows, above which no further keyframe is worth its weight
 ROW_WEIGHT = 400  # bytes: reading one more row costs about as much as reading this much more of a whole state
 PATCHES_PER_KEYFRAME = 2
 
@@ -72,6 +73,9 @@ class Encoder:
     ----------
     dumps
         Encodes a whole state or a patch as JSON; pass one that makes values storable where the source is not trusted.
+    only_grows
+        The states are patches that only add. Above ``OPEN_ENDED_SIZE`` no more keyframes are written then, since all
+        patches together weigh as much as the state itself; and the state is no longer kept in memory.
 
     Examples
     --------
@@ -82,8 +86,10 @@ class Encoder:
     SnapshotRow(step_number=3, keyframe_step=0, state=b'[{"op":"add","path":"/plan/-","value":"look"}]')
     """
 
-    def __init__(self, *, dumps: Callable[[Any], bytes | str] = orjson.dumps) -> None:
+    def __init__(self, *, dumps: Callable[[Any], bytes | str] = orjson.dumps, only_grows: bool = False) -> None:
         self._dumps = dumps
+        self._only_grows = only_grows
+        self._is_open_ended = False
         self._ready: list[SnapshotRow] = []
         self._document: Any = {}
         self._owned: dict[int, Any] = {}  # containers of the document that no caller can see; see apply_owned
@@ -121,7 +127,8 @@ class Encoder:
         ops = self._take_document(document) if patch is None else self._take_patch(list(patch), step_number)
         self._open_step = step_number
         self._open_ops = self._open_ops + ops
-        self._since.append(ops)
+        if not self._is_open_ended:
+            self._since.append(ops)
 
     def take(self) -> list[SnapshotRow]:
         """Return the rows that are complete and were not taken before."""
@@ -140,6 +147,8 @@ class Encoder:
         return list(diff(before, self._document))
 
     def _take_patch(self, ops: _Ops, step_number: int) -> _Ops:
+        if self._is_open_ended:
+            return ops
         try:
             self._document = apply_owned(self._document, ops, self._owned)
         except PatchError as error:
@@ -165,6 +174,10 @@ class Encoder:
         self._size += len(patch) * sum(op["op"] in ("add", "copy") for op in ops) // max(len(ops), 1)
         if self._whole is not None:
             self._size = len(self._whole)
+        if self._only_grows and self._weight > OPEN_ENDED_SIZE:
+            self._is_open_ended, self._document, self._since, self._owned, self._base = True, None, [], {}, b""
+            self._ready.append(SnapshotRow(step, self._keyframe_step, patch))
+            return
         if len(patch) >= self._size or self._weight >= PATCHES_PER_KEYFRAME * self._size:
             self._whole = self._whole or self._bytes(self._document)
             # The size was an estimate; now it is known. Where it had been far too low, the next try is as far away as

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
@@ -192,12 +192,12 @@ def _count(run: Run, row: Mapping[str, Any], events: Events, source: Source) -> 
             source.kept("cost", _COSTS)
 
 
-def _last_metrics(steps: list[Step]) -> Mapping[str, Any]:
+def _last_metrics(steps: Sequence[Step]) -> Mapping[str, Any]:
     """What the last event that says so had accumulated."""
     return next((found for step in reversed(steps) if (found := mapping((step.extra or {}).get("llm_metrics")))), {})
 
 
-def _join(steps: list[Step], metrics: Mapping[str, Any], source: Source) -> None:
+def _join(steps: Sequence[Step], metrics: Mapping[str, Any], source: Source) -> None:
     """Give each answer the tokens that the metrics have of it, where its own record has none."""
     usages = {usage["response_id"]: usage for usage in map(mapping, elements(metrics.get("token_usages")))
               if isinstance(usage.get("response_id"), str)}  # fmt: skip
