@@ -245,6 +245,21 @@ def langsmith(n: int = 4, text: Any = "hello") -> bytes:
     return b"".join(dumps(line) + b"\n" for line in lines)
 
 
+# -- sts: what the session is, then messages; hub-chat: one row is one run, one message one step ----------------------
+
+
+def sts(n: int = 4, text: Any = "hello") -> bytes:
+    """A line that says what the session is, and n - 1 messages."""
+    header = {"type": "session", "harness": "acme", "id": "5e551000-sts", "name": "Say hello"}
+    said = [{"type": "message", "message": {"role": "user", "content": text, "id": f"m{i}"}} for i in range(1, n)]
+    return b"".join(dumps(line) + b"\n" for line in (header, *said))
+
+
+def hub_chat(n: int = 2, text: Any = "hello") -> bytes:
+    said = [{"role": "user", "content": text}, {"role": "assistant", "content": "hi"}]
+    return b"".join(dumps({"instance_id": f"task-{i}", "resolved": True, "messages": said}) + b"\n" for i in range(n))
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format: a maker of files, the file name, and the rows of a file made with its defaults."""
@@ -273,8 +288,10 @@ KINDS = {
     "openinference": Kind(openinference, "spans.jsonl", 1, 4),
     "mlflow": Kind(mlflow, "trace.json", 1, 4),
     "langsmith": Kind(langsmith, "runs.jsonl", 1, 4),
+    "sts": Kind(sts, "trace.jsonl", 1, 4),
+    "hub-chat": Kind(hub_chat, "train.jsonl", 2, 4),
 }
-LINES = ("claude-code", "otlp", "codex", "pi", "openinference", "langsmith")
+LINES = ("claude-code", "otlp", "codex", "pi", "openinference", "langsmith", "sts")
 DOCUMENTS = (
     "inspect-json",
     "tau-bench",

@@ -35,6 +35,8 @@ READERS = {
     "who-and-when": "who_and_when",
     "swe-agent": "swe_agent",
     "openhands": "openhands",
+    "sts": "sts",
+    "hub-chat": "hub_chat",
 }
 SURE_ENOUGH = 0.5
 

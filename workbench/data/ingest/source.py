@@ -25,6 +25,7 @@ from workbench.errors import IngestError
 HEAD_BYTES = 64 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_BYTES = 1024 * 1024
+_PARQUET = b"PAR1"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _SHOWN_BYTES = 8
 
@@ -68,11 +69,14 @@ class Head:
         The first 64 KiB, decompressed.
     is_whole
         ``data`` is the whole file.
+    tail
+        The last 64 KiB of a Parquet file, whose index is at its end; of other files nothing.
     """
 
     name: str
     data: bytes
     is_whole: bool
+    tail: bytes = b""
 
     @property
     def first_bytes(self) -> str:
@@ -184,10 +188,14 @@ class Source:
     @cached_property
     def head(self) -> Head:
         """The first 64 KiB, decompressed."""
+        tail = b""
         with self.open() as stream:
             data = stream.read(HEAD_BYTES + 1)
+            if data[:4] == _PARQUET and len(data) > HEAD_BYTES and stream.seekable():
+                stream.seek(max(self.size_bytes - HEAD_BYTES, 0))
+                tail = stream.read()
         data, is_whole = data[:HEAD_BYTES], len(data) <= HEAD_BYTES
-        return Head(name=self.file_name, data=data.removeprefix(_UTF8_BOM), is_whole=is_whole)
+        return Head(name=self.file_name, data=data.removeprefix(_UTF8_BOM), is_whole=is_whole, tail=tail)
 
     @property
     def file_name(self) -> str:
