@@ -168,12 +168,17 @@ class Workbench:
     # -- history in, comparison out --------------------------------------------------------------------------------
 
     def ingest(
-        self, paths: str | Path | Iterable[str | Path], *, format: str | None = None, progress: bool = True
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        format: str | None = None,
+        progress: bool = True,
+        keep_originals: bool = True,
     ) -> IngestReport:
         """Read agent history from files and folders. See :func:`workbench.data.ingest.ingest`."""
         from .data.ingest import ingest
 
-        return ingest(self.store, paths, format=format, progress=progress)
+        return ingest(self.store, paths, format=format, progress=progress, keep_originals=keep_originals)
 
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""

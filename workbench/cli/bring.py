@@ -32,6 +32,9 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders of agent history.", metavar="PATH")],
     format: Annotated[str | None, typer.Option(help="Read as this format instead of detecting it.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    originals: Annotated[
+        bool, typer.Option("--originals/--no-originals", help="Keep the files themselves too, compressed.")
+    ] = True,
 ) -> None:
     """Read agent history into the database; reading a file twice adds nothing.
 
@@ -43,7 +46,9 @@ def ingest(
     shell: Shell = ctx.obj
     with shell.bench() as bench:
         try:
-            found = bench.ingest(paths, format=format, progress=sys.stderr.isatty() and not quiet)
+            found = bench.ingest(
+                paths, format=format, progress=sys.stderr.isatty() and not quiet, keep_originals=originals
+            )
         except WorkbenchError as failed:
             so_far = vars(failed).pop("report", None)
             if shell.json and so_far is not None:

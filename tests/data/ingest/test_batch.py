@@ -116,11 +116,11 @@ def test_a_file_is_known_wherever_it_lies(store: Store, tmp_path: Path, monkeypa
 
     assert [report.files[0].path for report in reports] == ["a/s.jsonl", "link/s.jsonl", "a/../a/s.jsonl"]
     assert {report.files[0].outcome for report in [*reports, moved]} == {"already there"}
-    assert rows(store, "imports", "path, id") == [(str(path.resolve()), import_id(*_identity(path.name)))]
+    assert rows(store, "imports", "path, id") == [(str(path.resolve()), import_id(*_identity()))]
 
 
-def _identity(name: str) -> tuple[str, str, str]:
-    return "claude-code", hashlib.sha256(session().bytes()).hexdigest(), name
+def _identity() -> tuple[str, str]:
+    return "claude-code", hashlib.sha256(session().bytes()).hexdigest()
 
 
 def test_ids_come_from_the_source(store: Store, tmp_path: Path) -> None:
@@ -177,15 +177,16 @@ def test_repeated_step_ids_get_ids_of_their_own() -> None:
 
 
 def test_an_older_copy_takes_nothing_away(store: Store, tmp_path: Path) -> None:
-    """Read after the whole session, its beginning changes nothing."""
+    """Read after the whole session, its beginning changes nothing, and the store knows that it holds the run too."""
     ingest(store, put(tmp_path, "whole.jsonl", session().bytes()), progress=False)
-    before = everything(store)
+    before = everything(store, but="imports")
 
     report = ingest(store, put(tmp_path, "part.jsonl", session().bytes(6)), progress=False)
 
     assert report.files[0].outcome == "already there"
     assert (report.files[0].events, report.new) == (6, Counts())
-    assert everything(store) == before
+    assert everything(store, but="imports") == before
+    assert len(rows(store, "import_runs", "import_id, execution_id")) == 2
 
 
 def test_two_parts_of_one_run_become_one(store: Store, tmp_path: Path) -> None:
@@ -393,7 +394,7 @@ def test_the_garbage_collector_rests_and_is_given_back(store: Store, tmp_path: P
         if len(seen) > 1:
             raise RuntimeError("stop")
 
-    good, bad = Source.of(put(tmp_path, "a.json", [tau_run()])), Source.of(put(tmp_path, "b.json", [tau_run()]))
+    good, bad = Source.of(put(tmp_path, "a.json", [tau_run()])), Source.of(put(tmp_path, "b.json", [tau_run(2)]))
     for source in (good, bad):
         assert source.sha256
         assert source.head

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import sys
-import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from workbench.data.ingest import originals
 from workbench.data.ingest.detect import Found, Reader, Skipped, choose, find, reader
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
-from workbench.data.ingest.rows import import_id
+from workbench.data.ingest.rows import clean, import_id
 from workbench.data.ingest.source import Source
+from workbench.data.ingest.turns import exclusive
 from workbench.data.ingest.writer import Writer
 from workbench.errors import (
     IngestError,
@@ -33,8 +34,6 @@ from workbench.errors import (
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
-_POLL_S = (0.02, 0.5)
-
 
 def ingest(
     store: Store,
@@ -42,6 +41,7 @@ def ingest(
     *,
     format: str | None = None,
     progress: bool = True,
+    keep_originals: bool = True,
 ) -> IngestReport:
     """Read agent history from files and folders.
 
@@ -58,6 +58,8 @@ def ingest(
         A name in ``READERS`` (``tau2``, ``claude-code``, ``otlp``, …); told from the content when not given.
     progress
         Show a bar on stderr, in a terminal or notebook.
+    keep_originals
+        Keep the files themselves too, compressed, so that an import can be exported as it was, read again and undone.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def ingest(
             assert job.source.sha256  # read before the bar counts
             job.source.on_read = bar.update
             until = bar.n + job.source.size_bytes
-            files[job.place] = _guarded(store, job, files, is_alone=is_alone)
+            files[job.place] = _guarded(store, job, files, is_alone=is_alone, keep_originals=keep_originals)
             bar.update(until - bar.n)  # what is known is not read again
             job.source.forget()
     return IngestReport(tuple(file for file in files if file is not None), tuple(skipped))
@@ -131,9 +133,11 @@ def _plan(
     return jobs, files
 
 
-def _guarded(store: Store, job: _Job, files: list[FileReport | None], *, is_alone: bool) -> FileReport:
+def _guarded(
+    store: Store, job: _Job, files: list[FileReport | None], *, is_alone: bool, keep_originals: bool
+) -> FileReport:
     try:
-        return _ingest_file(store, job.source, job.reader)
+        return _ingest_file(store, job.source, job.reader, keep_originals=keep_originals)
     except StoreUnavailableError as error:
         done = [file for file in files if file is not None and file.error is None]
         names = ", ".join(file.path for file in done) or "none"
@@ -170,14 +174,17 @@ def _said(error: Exception, path: str | Path) -> str:
     return str(error).removeprefix(str(path)).lstrip(": ")
 
 
-def _ingest_file(store: Store, source: Source, reader: Reader) -> FileReport:
+def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals: bool = True) -> FileReport:
+    own = import_id(reader.FORMAT, source.sha256)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        if known := _known(connection, source, reader.FORMAT):
-            return known
-        _wait_for_turn(connection, reader.FORMAT)
+        if known := _known(connection, own):
+            if keep_originals and source.size_bytes:
+                _keep(connection, own, source)
+            return _as_copy(connection, own, source, known)
+        exclusive(connection, reader.FORMAT)  # two files may name the same runs and tasks in different orders
         writer = Writer(connection, reader, source)
         for item in reader.read(source):
             if isinstance(item, BadLine):
@@ -185,9 +192,27 @@ def _ingest_file(store: Store, source: Source, reader: Reader) -> FileReport:
             else:
                 writer.add(item)
         report = writer.finish()
-        if report.outcome in ("already there", "nothing found", "failed"):
+        if not writer.is_first:
+            report = _as_copy(connection, own, source, report)
+        if report.outcome in ("nothing found", "failed") or (report.outcome == "already there" and not writer.is_first):
             raise psycopg.Rollback(transaction)  # leaves no trace, not even a record of the import
+        if keep_originals:
+            _keep(connection, own, source)
     return report
+
+
+def _keep(connection: psycopg.Connection, own: uuid.UUID, source: Source) -> None:
+    """Keep the file of an import that has not got it yet."""
+    row = connection.execute("SELECT blocks = '{}' FROM workbench.imports WHERE id = %s", [own]).fetchone()
+    if row and row[0]:
+        originals.record(connection, own, originals.keep(connection, source))
+
+
+def _as_copy(connection: psycopg.Connection, own: uuid.UUID, source: Source, report: FileReport) -> FileReport:
+    """The report of bytes that were ingested before: as what they are named now, and where they came from then."""
+    row = connection.execute("SELECT path FROM workbench.imports WHERE id = %s", [own]).fetchone()
+    first = row[0] if row and row[0] != clean(source.stored_path) else None
+    return replace(report, path=source.name, copy_of=first)
 
 
 @contextmanager
@@ -206,13 +231,12 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
-def _known(connection: psycopg.Connection, source: Source, format: str) -> FileReport | None:
+def _known(connection: psycopg.Connection, own: uuid.UUID) -> FileReport | None:
     """The report of the file if these very bytes were read before and all that came of them is still there.
 
     Only where every run of the file came from it first, so that counting its rows tells; and only if this version of
     Workbench read it, since another may find more in it.
     """
-    own = import_id(format, source.sha256, source.file_name)
     row = connection.execute(_KNOWN, [own, own]).fetchone()
     if row is None:
         return None
@@ -220,7 +244,7 @@ def _known(connection: psycopg.Connection, source: Source, format: str) -> FileR
     report = FileReport.from_dict(stored)
     if stored.get("version") != version("agent-workbench") or report.counts != Counts(*counts) or not report.executions:
         return None
-    return replace(report, path=source.name, new=Counts(), updated=0)
+    return replace(report, new=Counts(), updated=0)
 
 
 _KNOWN = """
@@ -230,23 +254,6 @@ SELECT report, (SELECT count(*) FROM runs),
   (SELECT count(*) FROM workbench.execution_snapshots WHERE execution_id IN (SELECT id FROM runs))
 FROM workbench.imports WHERE id = %s
 """
-
-
-def _wait_for_turn(connection: psycopg.Connection, format: str) -> None:
-    """Let one ingest of a format write at a time.
-
-    Two files may name the same runs and tasks in different orders. One lock for the format cannot deadlock, and formats
-    share no rows. It is asked for again and again rather than waited for, because a waiting statement would hold back
-    concurrent index builds.
-    """
-    key = int.from_bytes(hashlib.blake2b(f"workbench.ingest.{format}".encode(), digest_size=8).digest(), signed=True)
-    pause, longest = _POLL_S
-    while True:
-        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [key]).fetchone()
-        if row and row[0]:
-            return
-        time.sleep(pause)
-        pause = min(pause * 2, longest)
 
 
 def _bar(total: int, *, is_wanted: bool) -> Any:

@@ -207,7 +207,11 @@ class Run:
 
 @dataclass(slots=True, frozen=True)
 class BadLine:
-    """A part of a file that could not be read. ``line`` is 1-based; ``None`` where the format has no lines."""
+    """A part of a file that could not be read.
+
+    ``line`` is 1-based; ``None`` where the format has no lines. ``data`` is the line itself, for the quarantine.
+    """
 
     line: int | None
     reason: str
+    data: bytes | None = field(default=None, compare=False, repr=False)

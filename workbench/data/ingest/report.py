@@ -63,6 +63,8 @@ class FileReport:
         How many; ``bad`` holds the first 1,000.
     error
         Why nothing of the file was stored; ``None`` if it was.
+    copy_of
+        Where the very same bytes were ingested from before, under another name or in another place; else ``None``.
     """
 
     path: str
@@ -80,6 +82,7 @@ class FileReport:
     error: str | None = None
     sha256: str | None = None
     size_bytes: int = 0
+    copy_of: str | None = None
 
     @property
     def counts(self) -> Counts:
@@ -116,6 +119,7 @@ class FileReport:
             "error": self.error,
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
+            "copy_of": self.copy_of,
         }
 
     @classmethod
@@ -131,7 +135,9 @@ class FileReport:
     def __str__(self) -> str:
         if self.error is not None:
             return f"{self.path}: failed: {self.error}"
-        return "\n".join([f"{self.path} [{self.format}] {self.outcome}: {self.counts}", *self._details()])
+        head = f"{self.path} [{self.format}] {self.outcome}: {self.counts}"
+        head += f" (a copy of {self.copy_of})" if self.copy_of else ""
+        return "\n".join([head, *self._details()])
 
     def _details(self) -> Iterator[str]:
         for name in ("kept", "changed", "lost"):
@@ -232,6 +238,7 @@ def _row(file: FileReport) -> str:
     notes = [f"{name}: {item}" for name in ("changed", "lost") for item in getattr(file, name)]
     notes += [f"bad: {_where(bad)}{bad.reason}" for bad in file.bad[:_SHOWN]]
     notes += [file.error] if file.error else []
+    notes += [f"a copy of {file.copy_of}"] if file.copy_of else []
     cells: tuple[Any, ...] = (file.path, file.format or "", file.outcome)
     numbers = (file.executions, file.events, file.snapshots, file.n_bad)
     return (

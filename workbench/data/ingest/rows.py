@@ -64,9 +64,9 @@ def task_id(format: str, source_id: str) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, f"{format}:task:{clean(source_id)}")
 
 
-def import_id(format: str, sha256: str, file_name: str) -> uuid.UUID:
-    """The id of the import of one state of a file, wherever it lies; readers may take a hint from its name."""
-    return uuid.uuid5(NAMESPACE, f"{format}:import:{sha256}:{clean(file_name)}")
+def import_id(format: str, sha256: str) -> uuid.UUID:
+    """The id of the import of one state of a file, wherever it lies and whatever it is called."""
+    return uuid.uuid5(NAMESPACE, f"{format}:import:{sha256}")
 
 
 def n_states(run: Run) -> int:

@@ -124,6 +124,8 @@ class Source:
         then cheaper. Taken back when a number JSON does not allow is met.
     on_read
         Called with the number of bytes whenever some were read from disk (progress).
+    origin
+        Where it lay once; ``path`` is then a copy made for reading.
 
     Attributes
     ----------
@@ -140,6 +142,7 @@ class Source:
     on_read: Callable[[int], object] | None = None
     damage: list[BadLine] = field(default_factory=list)
     notes: dict[Note, int] = field(default_factory=dict)
+    origin: str | None = None
 
     @classmethod
     def of(cls, path: str | Path) -> Source:
@@ -202,6 +205,11 @@ class Source:
         """Last part of the name, without ``.gz``."""
         return self.name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".gz")
 
+    @property
+    def stored_path(self) -> str:
+        """Where the store says it lies, or lay: links resolved, the same however it was named."""
+        return self.origin or (str(self.path.resolve()) if self.path is not None else self.name)
+
     def forget(self) -> None:
         """Let go of the head; it is read again when asked for."""
         self.__dict__.pop("head", None)
@@ -238,6 +246,13 @@ class Source:
         if self._utf16:
             self.notes[_UTF16] = 1
         return stream, unzipped
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The bytes as they lie on disk, in pieces of ``size`` and a rest; not counted as progress."""
+        raw = io.BytesIO(self.content or b"") if self.path is None else _BoundedFile(self.path, self.size_bytes, None)
+        with io.BufferedReader(raw, size) as stream:  # pyright: ignore[reportArgumentType]
+            while chunk := stream.read(size):
+                yield chunk
 
     def read_bytes(self) -> bytes:
         """The whole file, decompressed; of a cut gzip stream, what there is (see ``damage``)."""

@@ -40,7 +40,7 @@ class Writer:
         self._format = format
         self._links = Links(reader)
         self._source = source
-        self._import = import_id(format, source.sha256, source.file_name)
+        self._import = import_id(format, source.sha256)
         self._maker = RowMaker(format, source, self._import)
         self._runs: dict[uuid.UUID, Run] = {}
         self._seen: set[uuid.UUID] = set()
@@ -53,8 +53,9 @@ class Writer:
         written = connection.execute(
             "INSERT INTO workbench.imports (id, source, path, sha256, size_bytes) VALUES (%s, %s, %s, %s, %s) "
             "ON CONFLICT (id) DO NOTHING",
-            [self._import, format, clean(_absolute(source)), source.sha256, source.size_bytes],
+            [self._import, format, clean(source.stored_path), source.sha256, source.size_bytes],
         ).rowcount
+        self.is_first = bool(written)
         self._merger = Merger(connection, self._maker, is_reread=not written)
 
     def bad(self, bad: BadLine) -> None:
@@ -89,6 +90,7 @@ class Writer:
         """Write what is left and the record of the import."""
         self._flush()
         self._links.write(self._connection)
+        self._name_runs()
         for damage in self._source.damage:
             self.bad(damage)
         report = self._report()
@@ -151,6 +153,15 @@ class Writer:
         if merged.unions:
             self._source.changed("run", "other files hold other parts of it: stored as one run", merged.unions)
 
+    def _name_runs(self) -> None:
+        """Record which runs the file holds, whoever wrote them first, and how they are left by it."""
+        self._connection.execute(
+            "INSERT INTO workbench.import_runs (import_id, execution_id, row_version) "
+            "SELECT %s, id, row_version FROM workbench.agent_executions WHERE id = ANY(%s) "
+            "ON CONFLICT (import_id, execution_id) DO UPDATE SET row_version = excluded.row_version",
+            [self._import, list(self._seen)],
+        )
+
     def _report(self) -> FileReport:
         notes: dict[str, list[Item]] = {"kept": [], "changed": [], "lost": []}
         for what, n in self._maker.kept.items():
@@ -174,7 +185,3 @@ class Writer:
             changed=tuple(notes["changed"]),
             lost=tuple(notes["lost"]),
         )
-
-
-def _absolute(source: Source) -> str:
-    return str(source.path.resolve()) if source.path is not None else source.name

@@ -109,6 +109,13 @@ import_runs = sa.Table(
     metadata,
     _ref("import_id", "imports", "CASCADE", primary_key=True),
     _ref("execution_id", "agent_executions", "CASCADE", primary_key=True),
+    sa.Column(
+        "row_version",
+        sa.Integer,
+        nullable=False,
+        server_default=sa.text("1"),
+        comment="of the run as this import left it: a higher one there now is a change made since",
+    ),
     sa.Index(None, "execution_id"),
 )
 

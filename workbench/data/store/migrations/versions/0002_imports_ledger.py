@@ -22,12 +22,15 @@ COMMENT ON COLUMN workbench.file_blocks.data IS 'zstd of the block';
 CREATE TABLE workbench.import_runs (
   import_id uuid NOT NULL,
   execution_id uuid NOT NULL,
+  row_version integer DEFAULT 1 NOT NULL,
   CONSTRAINT pk_import_runs PRIMARY KEY (import_id, execution_id),
   CONSTRAINT fk_import_runs_import_id
     FOREIGN KEY(import_id) REFERENCES workbench.imports (id) ON DELETE CASCADE,
   CONSTRAINT fk_import_runs_execution_id
     FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE
 );
+COMMENT ON COLUMN workbench.import_runs.row_version IS
+  'of the run as this import left it: a higher one there now is a change made since';
 CREATE INDEX ix_import_runs_execution_id ON workbench.import_runs (execution_id);
 
 CREATE TABLE workbench.quarantine (
