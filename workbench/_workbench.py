@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     import polars as pl
 
+    from .data.costs.pricing import Priced
     from .data.frames.load import Frames
     from .data.ingest import IngestReport
     from .data.store.engine import Store
@@ -179,6 +180,12 @@ class Workbench:
         from .data.ingest import ingest
 
         return ingest(self.store, paths, format=format, progress=progress, keep_originals=keep_originals)
+
+    def price(self, *, again: bool = False) -> Priced:
+        """Give unpriced runs a cost from the table of prices. See :func:`workbench.data.costs.pricing.price`."""
+        from .data.costs.pricing import price
+
+        return price(self.store, again=again)
 
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
         How long the embedded server may take to start (recovery after a crash included).
     application_name
         What the server shows for our connections.
+    prices
+        Whether an ingest gives runs whose source tells no cost one from the installed table of prices.
     """
 
     model_config = SettingsConfigDict(env_prefix="WORKBENCH_", env_ignore_empty=True, frozen=True, extra="forbid")
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     statement_timeout_s: float = Field(default=300, ge=0)
     connect_timeout_s: int = Field(default=15, ge=1)
     start_timeout_s: float = Field(default=120, gt=0)
+    prices: bool = True
     application_name: str = Field(default="workbench", max_length=40, pattern=r"^[\w .:/-]+$")
 
     @field_validator("home")

@@ -185,7 +185,7 @@ def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals
                 _keep(connection, own, source)
             return _as_copy(connection, own, source, known)
         exclusive(connection, reader.FORMAT)  # two files may name the same runs and tasks in different orders
-        writer = Writer(connection, reader, source)
+        writer = Writer(connection, reader, source, with_prices=store.settings.prices)
         for item in reader.read(source):
             if isinstance(item, BadLine):
                 writer.bad(item)

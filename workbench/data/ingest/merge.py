@@ -31,6 +31,8 @@ _IS_PRICED_HERE = "excluded.cost_source IS NULL AND old.cost_source = 'prices'"
 _KEPT = {
     "cost": f"CASE WHEN {_IS_PRICED_HERE} THEN old.cost ELSE excluded.cost END",
     "cost_source": f"CASE WHEN {_IS_PRICED_HERE} THEN old.cost_source ELSE excluded.cost_source END",
+    "metadata": f"CASE WHEN {_IS_PRICED_HERE} AND old.metadata ? 'price_table' THEN excluded.metadata || "
+    "jsonb_build_object('price_table', old.metadata->'price_table') ELSE excluded.metadata END",
     "reported": "coalesce(excluded.reported, old.reported)",
 }
 

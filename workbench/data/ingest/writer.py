@@ -34,9 +34,12 @@ _BATCH_STEPS = 5_000  # runs are written together up to this many steps; one lon
 class Writer:
     """Writes the runs of one file inside the connection's transaction, and counts what it writes."""
 
-    def __init__(self, connection: psycopg.Connection, reader: Reader, source: Source) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, reader: Reader, source: Source, *, with_prices: bool = True
+    ) -> None:
         format = reader.FORMAT
         self._connection = connection
+        self._with_prices = with_prices
         self._format = format
         self._links = Links(reader)
         self._source = source
@@ -91,6 +94,8 @@ class Writer:
         self._flush()
         self._links.write(self._connection)
         self._name_runs()
+        if self._with_prices:
+            self._price()
         for damage in self._source.damage:
             self.bad(damage)
         report = self._report()
@@ -99,6 +104,16 @@ class Writer:
             [storable(report.as_dict() | {"version": version("agent-workbench")}).text, self._import],
         )
         return report
+
+    def _price(self) -> None:
+        """Give runs without a cost what the table of prices says, and note why others stay without."""
+        from workbench.data.costs.pricing import price_runs
+
+        priced = price_runs(self._connection, list(self._seen))
+        if priced.priced:
+            self._source.kept("run cost", f"not in the source: priced by {priced.prices}", priced.priced)
+        for reason, n in priced.reasons.items():
+            self._source.kept("run without cost", f"not in the source: unpriced, {reason}", n)
 
     def _flush(self) -> None:
         runs, self._runs, self._n_steps = self._runs, {}, 0
