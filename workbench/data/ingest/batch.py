@@ -21,9 +21,10 @@ from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
 from workbench.data.ingest.rows import clean, import_id
 from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import exclusive
+from workbench.data.ingest.turns import NeedsTurn, Turn, is_collision
 from workbench.data.ingest.writer import Writer
 from workbench.errors import (
+    ConflictError,
     IngestError,
     MissingExtraError,
     StoreUnavailableError,
@@ -33,6 +34,8 @@ from workbench.errors import (
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
+
+_TRIES = 4  # of a file that meets others
 
 
 def ingest(
@@ -175,6 +178,22 @@ def _said(error: Exception, path: str | Path) -> str:
 
 
 def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals: bool = True) -> FileReport:
+    """Read a file beside others; where it meets what they bring, or what it adds to is there already, alone."""
+    is_alone = False
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            return _read_file(store, source, reader, is_alone=is_alone, keep_originals=keep_originals)
+        except NeedsTurn:
+            pass
+        except ConflictError as error:
+            if last or not is_collision(error):
+                raise
+        is_alone = True
+        source.restart()
+    raise AssertionError("the last try returns or raises")
+
+
+def _read_file(store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool) -> FileReport:
     own = import_id(reader.FORMAT, source.sha256)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
@@ -184,8 +203,10 @@ def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals
             if keep_originals and source.size_bytes:
                 _keep(connection, own, source)
             return _as_copy(connection, own, source, known)
-        exclusive(connection, reader.FORMAT)  # two files may name the same runs and tasks in different orders
-        writer = Writer(connection, reader, source, with_prices=store.settings.prices)
+        # A file that was read before has grown: its runs are there already.
+        turn = Turn(connection, reader.FORMAT, is_alone=is_alone or _was_read(connection, source, reader.FORMAT))
+        turn.take()
+        writer = Writer(connection, reader, source, turn, with_prices=store.settings.prices)
         for item in reader.read(source):
             if isinstance(item, BadLine):
                 writer.bad(item)
@@ -213,6 +234,13 @@ def _as_copy(connection: psycopg.Connection, own: uuid.UUID, source: Source, rep
     row = connection.execute("SELECT path FROM workbench.imports WHERE id = %s", [own]).fetchone()
     first = row[0] if row and row[0] != clean(source.stored_path) else None
     return replace(report, path=source.name, copy_of=first)
+
+
+def _was_read(connection: psycopg.Connection, source: Source, format: str) -> bool:
+    """Whether another state of the file was read before."""
+    query = "SELECT EXISTS (SELECT FROM workbench.imports WHERE path = %s AND source = %s)"
+    row = connection.execute(query, [clean(source.stored_path), format]).fetchone()
+    return bool(row and row[0])
 
 
 @contextmanager

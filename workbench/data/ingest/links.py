@@ -16,6 +16,7 @@ import psycopg
 from workbench.data.ingest.detect import Reader
 from workbench.data.ingest.normal import Run
 from workbench.data.ingest.rows import clean, event_id, execution_id
+from workbench.data.ingest.turns import Turn
 
 
 class Links:
@@ -33,10 +34,11 @@ class Links:
         if run.parent_source_id is not None:
             self._parents[clean(run.parent_source_id)] = None
 
-    def write(self, connection: psycopg.Connection) -> None:
+    def write(self, connection: psycopg.Connection, turn: Turn) -> None:
         """Link what can be linked: runs of this file to any, and any to runs of this file."""
         if not self._is_wanted or not self._own:
             return
+        turn.take_links()
         about = {"format": self._format, "own": [*self._own], "parents": [*self._parents, *self._own]}
         connection.execute(_TO_PARENT, about)
         self._told_by_parents(connection, about)

@@ -214,6 +214,13 @@ class Source:
         """Let go of the head; it is read again when asked for."""
         self.__dict__.pop("head", None)
 
+    def restart(self) -> None:
+        """Let go of what was noted while it was read: the very same bytes are read once more."""
+        self.forget()
+        self.damage.clear()
+        self.notes.clear()
+        self.is_strict = False
+
     # What is in it
 
     def open(self) -> BinaryIO:

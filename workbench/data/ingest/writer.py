@@ -24,6 +24,7 @@ from workbench.data.ingest.rows import (
     n_states,
 )
 from workbench.data.ingest.source import Source
+from workbench.data.ingest.turns import Turn
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.storable import storable
 from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
@@ -35,10 +36,17 @@ class Writer:
     """Writes the runs of one file inside the connection's transaction, and counts what it writes."""
 
     def __init__(
-        self, connection: psycopg.Connection, reader: Reader, source: Source, *, with_prices: bool = True
+        self,
+        connection: psycopg.Connection,
+        reader: Reader,
+        source: Source,
+        turn: Turn,
+        *,
+        with_prices: bool = True,
     ) -> None:
         format = reader.FORMAT
         self._connection = connection
+        self._turn = turn
         self._with_prices = with_prices
         self._format = format
         self._links = Links(reader)
@@ -92,7 +100,7 @@ class Writer:
     def finish(self) -> FileReport:
         """Write what is left and the record of the import."""
         self._flush()
-        self._links.write(self._connection)
+        self._links.write(self._connection, self._turn)
         self._name_runs()
         if self._with_prices:
             self._price()
@@ -126,6 +134,8 @@ class Writer:
                 "SELECT id FROM workbench.agent_executions WHERE id = ANY(%s)", [list(runs)]
             )
         }
+        if known:
+            self._turn.meets_known()
         self._write_new([run for execution, run in runs.items() if execution not in known])
         self._write_known({execution: run for execution, run in runs.items() if execution in known})
 

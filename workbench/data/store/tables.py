@@ -95,6 +95,7 @@ imports = sa.Table(
     ),
     sa.Index(None, "sha256"),
     sa.Index(None, "blocks", postgresql_using="gin"),
+    sa.Index(None, "path", postgresql_using="hash"),  # a path may be longer than a btree holds
 )
 
 file_blocks = sa.Table(

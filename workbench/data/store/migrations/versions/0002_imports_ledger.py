@@ -10,6 +10,7 @@ ALTER TABLE workbench.imports ADD COLUMN blocks bytea[] DEFAULT '{}'::bytea[] NO
 COMMENT ON COLUMN workbench.imports.blocks IS
   'sha256 of each block of the file as it lay on disk; empty where the original was not kept';
 CREATE INDEX ix_imports_blocks ON workbench.imports USING gin (blocks);
+CREATE INDEX ix_imports_path ON workbench.imports USING hash (path);
 
 CREATE TABLE workbench.file_blocks (
   digest bytea NOT NULL,
@@ -117,5 +118,5 @@ def downgrade() -> None:
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
     for name in ("secrets", "quarantine", "import_runs", "file_blocks"):
         op.execute(f"DROP TABLE workbench.{name}")
-    op.execute("DROP INDEX workbench.ix_imports_blocks")
+    op.execute("DROP INDEX workbench.ix_imports_blocks, workbench.ix_imports_path")
     op.execute("ALTER TABLE workbench.imports DROP COLUMN blocks")
