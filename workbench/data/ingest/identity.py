@@ -27,18 +27,25 @@ class Ids:
     def __init__(self, source: Source, field: str = "id") -> None:
         self._source = source
         self._field = field
-        self._seen: Counter[str] = Counter()
+        self._seen: set[int] = set()  # hashes: a file may have a million lines
+        self._repeats: Counter[str] = Counter()
 
     def of(self, own: str | None, data: bytes) -> str:
         """The line's own id; without one its bytes tell, which stay when the file grows before or behind it."""
         found = own or line_id(data)
-        self._seen[found] += 1
-        if self._seen[found] == 1:
+        key = hash(found)
+        if key not in self._seen:
+            self._seen.add(key)
             return found
+        self._repeats[found] += 1
         if own:
             why = f"a line repeats the {self._field} of an earlier one: both kept, the later under an id of its own"
             self._source.changed(self._field, why)
-        return f"{found}#{self._seen[found]}"
+        return f"{found}#{self._repeats[found] + 1}"
+
+    def __contains__(self, own: object) -> bool:
+        """Whether a line of this id was met."""
+        return hash(own) in self._seen
 
 
 def line_id(data: bytes) -> str:

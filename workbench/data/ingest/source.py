@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from workbench.data.ingest.gunzip import Gunzip
 from workbench.data.ingest.normal import BadLine
@@ -21,6 +21,8 @@ from workbench.data.ingest.parse import BAD_NUMBER, DUPLICATE_KEY, NOT_UTF8, Par
 from workbench.data.ingest.utf16 import Utf16, codec_of
 from workbench.data.store.storable import BIG_INT, DEEP
 from workbench.errors import IngestError
+
+T = TypeVar("T")
 
 HEAD_BYTES = 64 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -143,6 +145,7 @@ class Source:
     damage: list[BadLine] = field(default_factory=list)
     notes: dict[Note, int] = field(default_factory=dict)
     origin: str | None = None
+    _is_noting: bool = True
 
     @classmethod
     def of(cls, path: str | Path) -> Source:
@@ -250,7 +253,7 @@ class Source:
 
     def _open_noted(self) -> tuple[io.BufferedReader, Gunzip | None]:
         stream, unzipped = self._open()
-        if self._utf16:
+        if self._utf16 and self._is_noting:
             self.notes[_UTF16] = 1
         return stream, unzipped
 
@@ -342,7 +345,22 @@ class Source:
         """Note that ``n`` things are not stored."""
         self._note("lost", what, why, n)
 
+    def again(self, items: Iterable[T]) -> Iterator[T]:
+        """Go through what is read a second time: what there is to note was noted the first time."""
+        waiting = iter(items)
+        while True:
+            self._is_noting = False
+            try:
+                item = next(waiting)
+            except StopIteration:
+                return
+            finally:
+                self._is_noting = True
+            yield item
+
     def _note(self, kind: Literal["kept", "changed", "lost"], what: str, why: str, n: int) -> None:
+        if not self._is_noting:
+            return
         note = Note(kind, what, why)
         self.notes[note] = self.notes.get(note, 0) + n
 

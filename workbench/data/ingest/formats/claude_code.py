@@ -11,28 +11,25 @@ nesting a result is put under its call, a sub-agent under the call that started 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import count, mapping, title
-from workbench.data.ingest.formats.claude_line import Line, read_line
-from workbench.data.ingest.identity import Ids, line_id
-from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
+from workbench.data.ingest.chat import title
+from workbench.data.ingest.formats.claude_line import Line
+from workbench.data.ingest.formats.claude_session import Session
+from workbench.data.ingest.formats.claude_steps import Finisher
+from workbench.data.ingest.identity import line_id
+from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
 from workbench.data.ingest.source import Head, Record, Source
-from workbench.data.ingest.times import elapsed_ms, when
 
 FORMAT = "claude-code"
 TITLE = "Claude Code sessions (.jsonl) and web exports (.json)"
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
-# Repeated on every line; kept on a line only where it differs from the run's.
-_COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")
+HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
 _COSTS = "some model calls have no costUSD: the run's cost is unknown, stored as null (unpriced)"
 
@@ -65,14 +62,33 @@ def _likeness(record: dict[str, Any]) -> float:
 def read(source: Source) -> Iterator[Run | BadLine]:
     """The one run of the file, after what could not be read of it."""
     source.is_strict = True
-    session = _Session(source)
+    session = Session(source)
+    held: list[Line] | None = []  # the lines of a file small enough
+    n_bytes = 0
     for record in _records(source):
         if isinstance(record, BadLine):
             yield record
-        else:
-            session.take(record)
-    if session.lines:
-        yield session.run()
+            continue
+        line = session.take(record)
+        n_bytes += len(record.data)
+        if held is not None:
+            held.append(line)
+            if n_bytes > HELD_BYTES:
+                held = None
+    if session.n_lines:
+        yield _run(session, _steps(session, held))
+
+
+def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:
+    if held is not None:
+        return list(Finisher(session).steps(session.in_order(held)))
+
+    def lines() -> Iterator[tuple[int, Line]]:
+        records = (record for record in _records(session.source) if isinstance(record, Record))
+        for number, record in session.in_order(records):
+            yield number, session.reread(number, record)
+
+    return Steps(session.n_lines, lambda: Finisher(session).steps(session.source.again(lines())))
 
 
 def _records(source: Source) -> Iterator[Record | BadLine]:
@@ -91,199 +107,69 @@ def _records(source: Source) -> Iterator[Record | BadLine]:
             yield BadLine(None, f"logline {index}: expected a JSON object")
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One sub-agent inside the session's file."""
+def _run(session: Session, steps: Sequence[Step]) -> Run:
+    common, own = session.common, _session_id(session)
+    is_agent = session.is_agent_file
+    openings = session.prompts if session.n_prompts else session.conversation
+    answer = session.own_lane.last_answer
+    run = Run(
+        source_id=f"{own}/agent-{common['agentId']}" if is_agent else own,
+        agent_type=f"{FORMAT}/sub-agent" if is_agent else FORMAT,
+        name=title(session.title) or _called(openings.texts) or own,
+        model=session.models.most_common(1)[0][0] if session.models else None,
+        started_at=session.started_at,
+        completed_at=session.completed_at,
+        input={"prompt": openings.first.text} if openings.first else None,
+        output={"text": answer.text} if answer else None,
+        usage=total(bill.usage for bill in session.paid),
+        cost_usd=_cost(session),
+        parent_source_id=own if is_agent else None,
+        metadata=_metadata(session),
+        steps=steps,
+    )
+    _judge(run, session)
+    return run
 
-    name: str | None = None
-    root: str | None = None  # uuid of its first line
-    started_by: str | None = None  # uuid of the call that started it
+
+def _session_id(session: Session) -> str:
+    """The id in the file's name if its lines carry it too (a resumed session may repeat lines of an older one)."""
+    stem = session.source.file_name.rsplit(".", 1)[0]
+    if stem in session.sessions:
+        return stem
+    if session.sessions:
+        return next(iter(session.sessions))
+    session.source.kept("session id", "not in the file: made from its first line")
+    return line_id(orjson.dumps(session.first_id))
 
 
-@dataclass
-class _Session:
-    source: Source
-    lines: list[Line] = field(default_factory=list)
-    _common: dict[str, Any] = field(default_factory=dict)
-    _sessions: Counter[str] = field(default_factory=Counter)
-    _billed: dict[str, Line] = field(default_factory=dict)  # message id → its last line
-    _clock: datetime | None = None
+def _cost(session: Session) -> float | None:
+    costs = [bill.cost_usd for bill in session.paid if bill.usage is not None]
+    known = [cost for cost in costs if cost is not None]
+    if known and len(known) < len(costs):
+        session.source.changed("cost", _COSTS, len(costs) - len(known))
+        return None
+    return sum(known) if known else None
 
-    def __post_init__(self) -> None:
-        self._ids = Ids(self.source, "uuid")
 
-    def take(self, record: Record) -> None:
-        value = record.value
-        line = read_line(value)
-        step = line.step
-        step.source_id = self._ids.of(line.uuid, record.data)
-        step.timestamp = when(value.get("timestamp"), self.source)
-        if step.timestamp is None and value.get("timestamp") is not None:
-            line.extra["timestamp"] = value["timestamp"]
-        step.span_id = line.uuid
-        step.raw = self.source.own_bytes(record)
-        self._clock = line.order = step.timestamp or self._clock
-        for name in _COMMON:
-            if name in value and value[name] is not None:
-                self._common.setdefault(name, value[name])
-        if isinstance(value.get("sessionId"), str):
-            self._sessions[value["sessionId"]] += 1
-        if line.message_id is not None and line.usage is not None:
-            self._billed[line.message_id] = line
-        self.lines.append(line)
+def _metadata(session: Session) -> dict[str, Any]:
+    out: dict[str, Any] = {**session.common, "isSidechain": session.common.get("isSidechain") or None}
+    out["n_prompts"] = session.n_prompts
+    out["n_tool_calls"] = session.n_tool_calls
+    out["n_interruptions"] = session.n_interruptions or None
+    out["models"] = dict(session.models) if len(session.models) > 1 else None
+    out["sessions"] = dict(session.sessions) if len(session.sessions) > 1 else None
+    return {name: value for name, value in out.items() if value is not None}
 
-    def run(self) -> Run:
-        # Written by several processes at once, lines may come a little out of order.
-        first = next((line.order for line in self.lines if line.order is not None), None)
-        if first is not None:
-            self.lines.sort(key=lambda line: line.order or first)
-        self._pair()
-        self._nest()
-        self._finish_steps()
-        return self._describe()
 
-    def _pair(self) -> None:
-        """Give results the name of their tool and calls their duration."""
-        calls = {call["call_id"]: line for line in self.lines for call in line.calls if call.get("call_id")}
-        for line in self.lines:
-            for result in line.results:
-                call = calls.get(result.get("call_id"))
-                if call is None:
-                    continue
-                tool = next(c for c in call.calls if c.get("call_id") == result.get("call_id"))
-                result["name"] = tool.get("name")
-                line.answers = call
-                lasted = elapsed_ms(call.step.timestamp, line.step.timestamp)
-                if lasted is not None:
-                    call.step.duration_ms = max(lasted, call.step.duration_ms or 0.0)
-            if line.results:
-                line.step.name = line.results[0].get("name")
-
-    def _nest(self) -> None:
-        """Put every line into its lane and under its parent."""
-        lanes: dict[Any, _Lane] = {}
-        lane_of: dict[str, _Lane] = {}
-        started = {call["prompt"]: (line, call) for line in self.lines for call in line.starts}
-        is_own_file = self._is_agent_file
-        turn: str | None = None
-        for line in self.lines:
-            step = line.step
-            lane = None if is_own_file else self._lane(line, lanes, lane_of, started)
-            if line.uuid is not None and lane is not None:
-                lane_of[line.uuid] = lane
-            if line.answers is not None and line.answers.uuid is not None:
-                step.parent_span_id = line.answers.uuid
-            elif lane is not None:
-                step.parent_span_id = lane.started_by if line.uuid == lane.root else lane.root
-            elif line.is_prompt:
-                turn = line.uuid
-            else:
-                step.parent_span_id = turn
-            step.agent = lane.name if lane else None
-
-    def _lane(self, line: Line, lanes: dict[Any, _Lane], lane_of: dict[str, _Lane], started: dict) -> _Lane | None:
-        if not line.is_sidechain:
-            return None
-        known = lane_of.get(line.parent or "")
-        key = line.agent_id or (None if known else line.uuid)
-        if key is None:
-            return known
-        if key not in lanes:
-            by, call = started.get(line.step.text, (None, {}))
-            kind = call.get("kind") or "sub-agent"
-            alike = sum(1 for lane in lanes.values() if (lane.name or "").rsplit(" #", 1)[0] == kind)
-            name = f"{kind} #{alike + 1}" if alike else kind
-            lanes[key] = _Lane(name, line.uuid, by.uuid if by else None)
-        return lanes[key]
-
-    @property
-    def _is_agent_file(self) -> bool:
-        return all(line.is_sidechain or not line.is_conversation for line in self.lines) and any(
-            line.agent_id for line in self.lines
-        )
-
-    def _finish_steps(self) -> None:
-        """Usage and cost once per answer; the fields that all lines share go to the run."""
-        counted = {id(line) for line in self._billed.values()}
-        for line in self.lines:
-            step, extra = line.step, line.extra
-            for name in _COMMON:
-                if name in extra and extra[name] == self._common.get(name):
-                    del extra[name]
-            if line.usage is not None and (id(line) in counted or line.message_id is None):
-                step.usage, step.cost_usd = _usage(line.usage), line.cost_usd
-            step.extra = extra or None
-
-    def _describe(self) -> Run:
-        steps = [line.step for line in self.lines]
-        common, session = self._common, self._session_id()
-        is_agent = self._is_agent_file
-        prompts = [line for line in self.lines if line.is_prompt and not line.is_sidechain]
-        said = [s.text for s in steps if s.role == "assistant" and s.text and s.agent is None]
-        texts = [line.step.text for line in (prompts or self.lines) if line.step.text and line.is_conversation]
-        models = Counter(s.model for s in steps if s.model and not s.model.startswith("<"))
-        times = [step.timestamp for step in steps if step.timestamp]
-        run = Run(
-            source_id=f"{session}/agent-{common['agentId']}" if is_agent else session,
-            agent_type=f"{FORMAT}/sub-agent" if is_agent else FORMAT,
-            name=self._title() or _called(texts) or session,
-            model=models.most_common(1)[0][0] if models else None,
-            started_at=min(times, default=None),
-            completed_at=max(times, default=None),
-            input={"prompt": texts[0]} if texts else None,
-            output={"text": said[-1]} if said else None,
-            usage=total(step.usage for step in steps),
-            cost_usd=self._cost(steps),
-            parent_source_id=session if is_agent else None,
-            metadata=self._metadata(steps, prompts, models),
-            steps=steps,
-        )
-        self._judge(run)
-        return run
-
-    def _session_id(self) -> str:
-        """The id in the file's name if its lines carry it too (a resumed session may repeat lines of an older one)."""
-        stem = self.source.file_name.rsplit(".", 1)[0]
-        if stem in self._sessions:
-            return stem
-        if self._sessions:
-            return next(iter(self._sessions))
-        self.source.kept("session id", "not in the file: made from its first line")
-        return line_id(orjson.dumps(self.lines[0].step.source_id))
-
-    def _title(self) -> str | None:
-        """The title the session was given. A file may also open with titles of other sessions of the project."""
-        own = {line.uuid for line in self.lines}
-        given = [line.title for line in self.lines if line.title and (line.title_of is None or line.title_of in own)]
-        return title(given[-1]) if given else None
-
-    def _cost(self, steps: list[Step]) -> float | None:
-        costs = [step.cost_usd for step in steps if step.usage is not None]
-        known = [cost for cost in costs if cost is not None]
-        if known and len(known) < len(costs):
-            self.source.changed("cost", _COSTS, len(costs) - len(known))
-            return None
-        return sum(known) if known else None
-
-    def _metadata(self, steps: list[Step], prompts: list[Line], models: Counter) -> dict[str, Any]:
-        out: dict[str, Any] = {**self._common, "isSidechain": self._common.get("isSidechain") or None}
-        out["n_prompts"] = len(prompts)
-        out["n_tool_calls"] = sum(len(line.calls) for line in self.lines)
-        out["n_interruptions"] = sum(1 for line in self.lines if line.is_interruption) or None
-        out["models"] = dict(models) if len(models) > 1 else None
-        out["sessions"] = dict(self._sessions) if len(self._sessions) > 1 else None
-        return {name: value for name, value in out.items() if value is not None}
-
-    def _judge(self, run: Run) -> None:
-        """How the session ended: the last line of its own conversation decides, whatever a sub-agent or /exit said."""
-        own = (line for line in reversed(self.lines) if line.step.agent is None)
-        last = next((line for line in own if line.is_work or line.is_interruption), None)
-        if last is None:
-            return
-        if last.api_error is not None:
-            run.status, run.error_type, run.error = "failed", "api_error", last.api_error
-        elif last.is_interruption:
-            run.status, run.error_type, run.error = "cancelled", "interrupted", last.step.text
+def _judge(run: Run, session: Session) -> None:
+    """How the session ended: the last line of its own conversation decides, whatever a sub-agent or /exit said."""
+    last = session.own_lane.last_work
+    if last is None:
+        return
+    if last.error is not None:
+        run.status, run.error_type, run.error = "failed", "api_error", last.error
+    elif last.is_interruption:
+        run.status, run.error_type, run.error = "cancelled", "interrupted", last.text
 
 
 def _called(prompts: Iterable[str]) -> str:
@@ -298,14 +184,3 @@ def _called(prompts: Iterable[str]) -> str:
             return title(f"{name} {words}")
         commands.append(name)
     return commands[0] if commands else ""
-
-
-def _usage(usage: dict[str, Any]) -> Usage | None:
-    found = Usage(
-        input_tokens=count(usage.get("input_tokens")),
-        cache_read_tokens=count(usage.get("cache_read_input_tokens")),
-        cache_write_tokens=count(usage.get("cache_creation_input_tokens")),
-        output_tokens=count(usage.get("output_tokens")),
-        cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-    )
-    return None if found == Usage() else found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from workbench.data.ingest.chat import number
@@ -38,8 +37,7 @@ class Line:
     title: str | None = None
     title_of: str | None = None  # uuid of a line of the session the title is for
     api_error: str | None = None
-    order: datetime | None = None  # its time, or that of the line before
-    answers: Line | None = None  # the line whose call it answers
+    answers: str | None = None  # uuid of the line whose call it answers
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

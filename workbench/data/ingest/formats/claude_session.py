@@ -1,0 +1,280 @@
+"""What the lines of a Claude Code session say together, gathered in one pass that keeps no line.
+
+A session may be larger than memory. The first pass keeps of each line what other lines need: a number or two for its
+place, an id for each call and each answer of the model. With that the second pass (``claude_steps``) finishes the lines
+one after the other.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from workbench.data.ingest.chat import count, mapping
+from workbench.data.ingest.formats.claude_line import Line, read_line
+from workbench.data.ingest.identity import Ids, line_id
+from workbench.data.ingest.normal import Usage
+from workbench.data.ingest.source import Record, Source
+from workbench.data.ingest.times import when
+
+# Repeated on every line; kept on a line only where it differs from the run's.
+COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+_NEVER = -(2**63)
+_OPENINGS = 100  # texts from the beginning of a session, one of which gives it its name
+_OPENING_CHARS = 2_000
+
+T = TypeVar("T")
+Place = tuple[int, int]  # the time of a line, its number in the file
+
+
+class Call(NamedTuple):
+    """A call of a tool: the number and uuid of its line, and the tool."""
+
+    line: int
+    uuid: str | None
+    name: Any
+
+
+class Bill(NamedTuple):
+    """What one answer of the model used: at which line that is counted, the tokens, the cost."""
+
+    line: int
+    usage: Usage | None
+    cost_usd: float | None
+
+
+class Said(NamedTuple):
+    """A text of the conversation and where it stands; ``error`` where it tells of one."""
+
+    place: Place
+    text: str | None
+    is_interruption: bool = False
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Lane:
+    """What the main conversation, or the whole file, came to."""
+
+    last_answer: Said | None = None
+    last_work: Said | None = None
+
+    def take(self, line: Line, place: Place) -> None:
+        """Keep up with a line."""
+        step = line.step
+        if step.role == "assistant" and step.text and (self.last_answer is None or place > self.last_answer.place):
+            self.last_answer = Said(place, step.text)
+        if (line.is_work or line.is_interruption) and (self.last_work is None or place > self.last_work.place):
+            self.last_work = Said(place, step.text, line.is_interruption, line.api_error)
+
+
+@dataclass(slots=True)
+class Openings:
+    """The texts that come first, shortened, and the very first as it is."""
+
+    first: Said | None = None
+    _texts: list[Said] = field(default_factory=list)
+
+    def take(self, text: str | None, place: Place) -> None:
+        """Take a text, if it is one."""
+        if not text:
+            return
+        if self.first is None or place < self.first.place:
+            self.first = Said(place, text)
+        self._texts.append(Said(place, text[:_OPENING_CHARS]))
+        if len(self._texts) > 2 * _OPENINGS:
+            self._texts = sorted(self._texts)[:_OPENINGS]
+
+    @property
+    def texts(self) -> list[str]:
+        """In the order of the session."""
+        return [said.text or "" for said in sorted(self._texts)]
+
+
+class Session:
+    """The first pass over the lines of one file."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.n_lines = 0
+        self.common: dict[str, Any] = {}
+        self.sessions: Counter[str] = Counter()
+        self.models: Counter[str] = Counter()
+        self.calls: dict[str, Call] = {}  # by call_id
+        self.answered: dict[str, datetime] = {}  # call_id → the time of its last result
+        self.starts: dict[str, tuple[str | None, str | None]] = {}  # prompt of a sub-agent → uuid of the call, kind
+        self.bills: dict[str, Bill] = {}  # by message id: its last line
+        self.loose: list[Bill] = []  # of answers without an id
+        self.main, self.whole = Lane(), Lane()
+        self.prompts, self.conversation = Openings(), Openings()
+        self.n_prompts = self.n_tool_calls = self.n_interruptions = 0
+        self.started_at: datetime | None = None
+        self.completed_at: datetime | None = None
+        self.first_id: str | None = None
+        self.ids = Ids(source, "uuid")
+        self._titles: list[tuple[str, str | None]] = []
+        self._renamed: dict[int, str] = {}  # line number → its id, where a line before has the same
+        self._times = array("q")
+        self._clock = _NEVER
+        self._has_agent_id = False
+        self._is_all_agent = True
+
+    # The first pass -----------------------------------------------------------------------------------------------
+
+    def take(self, record: Record) -> Line:
+        """The line of a record, as far as it can be told alone; what others need of it is kept."""
+        line = self._read(record)
+        step, n = line.step, self.n_lines
+        own = self.ids.of(line.uuid, record.data)
+        if own != line.uuid:
+            self._renamed[n] = own
+        step.source_id = own
+        self.first_id = self.first_id or own
+        self._place(step.timestamp)
+        self._follow(line, (self._times[n], n))
+        self._pair(line)
+        value = record.value
+        for name in COMMON:
+            if name in value and value[name] is not None:
+                self.common.setdefault(name, value[name])
+        if isinstance(value.get("sessionId"), str):
+            self.sessions[value["sessionId"]] += 1
+        self.n_lines += 1
+        return line
+
+    def reread(self, number: int, record: Record) -> Line:
+        """The same line in the second pass."""
+        line = self._read(record)
+        line.step.source_id = self._renamed.get(number) or line.uuid or line_id(record.data)
+        return line
+
+    def _read(self, record: Record) -> Line:
+        value = record.value
+        line = read_line(value)
+        step = line.step
+        step.timestamp = when(value.get("timestamp"), self.source)
+        if step.timestamp is None and value.get("timestamp") is not None:
+            line.extra["timestamp"] = value["timestamp"]
+        step.span_id = line.uuid
+        step.raw = self.source.own_bytes(record)
+        return line
+
+    def _place(self, moment: datetime | None) -> None:
+        if moment is not None:
+            self._clock = (moment - _EPOCH) // _US
+            self.started_at = moment if self.started_at is None else min(self.started_at, moment)
+            self.completed_at = moment if self.completed_at is None else max(self.completed_at, moment)
+        self._times.append(self._clock)
+
+    def _follow(self, line: Line, place: Place) -> None:
+        step = line.step
+        self.whole.take(line, place)
+        if not line.is_sidechain:
+            self.main.take(line, place)
+        if line.is_conversation:
+            self.conversation.take(step.text, place)
+        if line.is_prompt and not line.is_sidechain:
+            self.n_prompts += 1
+            self.prompts.take(step.text, place)
+        self.n_interruptions += line.is_interruption
+        self._has_agent_id = self._has_agent_id or line.agent_id is not None
+        self._is_all_agent = self._is_all_agent and (line.is_sidechain or not line.is_conversation)
+        if step.model and not step.model.startswith("<"):
+            self.models[step.model] += 1
+        if line.title:
+            self._titles.append((line.title, line.title_of))
+
+    def _pair(self, line: Line) -> None:
+        n, step = self.n_lines, line.step
+        self.n_tool_calls += len(line.calls)
+        for call in line.calls:
+            if isinstance(call.get("call_id"), str) and call["call_id"]:
+                self.calls[call["call_id"]] = Call(n, line.uuid, call.get("name"))
+        for result in line.results:
+            call_id = result.get("call_id")
+            if isinstance(call_id, str) and step.timestamp is not None:
+                self.answered[call_id] = max(self.answered.get(call_id, step.timestamp), step.timestamp)
+        for start in line.starts:
+            self.starts[start["prompt"]] = line.uuid, start["kind"]
+        if line.usage is None:
+            return
+        bill = Bill(n, usage_of(line.usage), line.cost_usd)
+        if line.message_id is not None:
+            self.bills[line.message_id] = bill
+        else:
+            self.loose.append(bill)
+
+    # What it came to ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_agent_file(self) -> bool:
+        """Whether the file holds one sub-agent and nothing of the session that started it."""
+        return self._is_all_agent and self._has_agent_id
+
+    @property
+    def own_lane(self) -> Lane:
+        """The conversation that the file is about."""
+        return self.whole if self.is_agent_file else self.main
+
+    @property
+    def title(self) -> str | None:
+        """The title the session was given last. A file may also open with titles of other sessions of the project."""
+        given = [name for name, line in self._titles if line is None or line in self.ids]
+        return given[-1] if given else None
+
+    @property
+    def paid(self) -> list[Bill]:
+        """What is counted: each answer of the model once."""
+        return [*self.bills.values(), *self.loose]
+
+    def in_order(self, records: Iterable[T]) -> Iterator[tuple[int, T]]:
+        """The records, or their lines, in the order of time, each with its number in the file.
+
+        Written by several processes at once, lines may come a little out of order: those that come too early are held
+        back until it is their turn.
+        """
+        ranks = self._ranks()
+        if ranks is None:
+            yield from enumerate(records)
+            return
+        held: dict[int, tuple[int, T]] = {}
+        turn = 0
+        for n, record in enumerate(records):
+            held[int(ranks[n])] = n, record
+            while turn in held:
+                yield held.pop(turn)
+                turn += 1
+
+    def _ranks(self) -> np.ndarray | None:
+        """By line: its place in the order of time; ``None`` where that is the order of the file."""
+        times = np.frombuffer(self._times, dtype=np.int64).copy()
+        dated = times[times != _NEVER]
+        if not dated.size:
+            return None
+        times[times == _NEVER] = dated[0]
+        if bool((times[1:] >= times[:-1]).all()):
+            return None
+        ranks = np.empty(times.size, dtype=np.int64)
+        ranks[np.argsort(times, kind="stable")] = np.arange(times.size)
+        return ranks
+
+
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """The tokens of one answer of the model; ``None`` where it names none."""
+    found = Usage(
+        input_tokens=count(usage.get("input_tokens")),
+        cache_read_tokens=count(usage.get("cache_read_input_tokens")),
+        cache_write_tokens=count(usage.get("cache_creation_input_tokens")),
+        output_tokens=count(usage.get("output_tokens")),
+        cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+    )
+    return None if found == Usage() else found
