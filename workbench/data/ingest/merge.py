@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from workbench.data.ingest.detect import reader
+from workbench.data.ingest.marks import mark
 from workbench.data.ingest.normal import Run, Step, Usage
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker, event_ids, n_states
@@ -61,6 +63,7 @@ class Merger:
         self._is_reread = is_reread
         # A reader may say what the parts of a run make together: rejoin(source_id, steps) -> Run.
         self._rejoin: Callable[[str, list[Step]], Run] | None = getattr(reader(maker.format), "rejoin", None)
+        self._is_open = getattr(reader(maker.format), "is_open", None)
         self._connection = connection
         self._maker = maker
         self._events = _Incoming(connection, observability_events, EVENT_COLUMNS)
@@ -76,10 +79,10 @@ class Merger:
         seen = self._events.compare(list(runs))
         grown, parts = [], []
         for execution in runs:
-            unknown, missing = seen.get(execution, (0, 0))
-            if not missing:
+            unknown, missing, older, newer = seen.get(execution, (0, 0, 0, 0))
+            if not missing and not older:
                 grown.append(execution)
-            elif unknown:
+            elif unknown or newer:
                 parts.append(execution)
             # else an older copy: everything in it is there, and more
         events_new, events_updated = self._events.upsert(grown)
@@ -127,52 +130,104 @@ class Merger:
     def _unite(self, runs: Mapping[uuid.UUID, Run], merged: Merged) -> Merged:
         """Two files hold different parts of a run: keep all events, in the order of time."""
         events_new = self._events.insert(list(runs))
+        self._events.finish_begun(list(runs))
         snapshots_new = 0
         for execution, run in runs.items():
             parameters = {"run": execution, "start": run.started_at, "end": run.completed_at}
             self._connection.execute(_REPORTED, {"run": execution, "reported": self._maker.reported(run)})
             recorded = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
-            if run.states or (recorded and recorded[0]):
+            has_recorded = bool(run.states or (recorded and recorded[0]))
+            whole = self._whole(execution, run, is_renumbered=not has_recorded)
+            if has_recorded:
                 self._snapshots.fill(self._maker.snapshots(run) if run.states else [])
                 snapshots_new += self._snapshots.insert([execution])
             else:
-                self._connection.execute(_RENUMBER, parameters)
                 before = self._connection.execute(_DROP_DERIVED, parameters).rowcount
-                whole = self._whole(execution, run)
                 self._snapshots.fill(self._maker.snapshots(whole))
                 snapshots_new += max(self._snapshots.insert([execution]) - before, 0)
                 if self._rejoin is not None:
                     self._execution(whole)
                     continue
+            self._unite_row(execution, run)
             self._connection.execute(_TIMES, parameters)
             self._connection.execute(_TOTALS, parameters)
         return Merged(merged.new + Counts(0, events_new, snapshots_new), merged.updated + len(runs), unions=len(runs))
 
-    def _whole(self, execution: uuid.UUID, part: Run) -> Run:
+    def _unite_row(self, execution: uuid.UUID, part: Run) -> None:
+        """The part that began first says what the run is, the one that ended last how it ended; read in any order."""
+        row = dict(zip(EXECUTION_COLUMNS, self._maker.execution(part), strict=True))
+        names = ("started_at", "completed_at", *_OF_THE_FIRST, *_OF_THE_LAST)
+        query = sql.SQL("SELECT {}, metadata::text AS about FROM workbench.agent_executions WHERE id = %s")
+        stored = self._connection.execute(query.format(_columns(names)), [execution]).fetchone()
+        if stored is None:
+            return
+        *values, about = stored
+        old = dict(zip(names, values, strict=True))
+        is_first = _before(part.started_at, old["started_at"])
+        taken = {name: row[name] for name in _OF_THE_FIRST if is_first or old[name] is None}
+        if _before(old["completed_at"], part.completed_at):
+            taken |= {name: row[name] for name in _OF_THE_LAST}
+        told, known = orjson.loads(row["metadata"]), orjson.loads(about)
+        taken["metadata"] = self._maker.json({**known, **told} if is_first else {**told, **known})
+        assign = sql.SQL(", ").join(
+            sql.SQL("{} = %s::jsonb" if isinstance(agent_executions.c[name].type, sa.JSON) else "{} = %s").format(
+                sql.Identifier(name)
+            )
+            for name in taken
+        )
+        query = sql.SQL("UPDATE workbench.agent_executions SET {} WHERE id = %s").format(assign)
+        self._connection.execute(query, [*taken.values(), execution])
+
+    def _whole(self, execution: uuid.UUID, part: Run, *, is_renumbered: bool) -> Run:
         """The run of all stored events: as its reader judges the whole of it, where the reader can."""
-        rows = self._connection.execute(_STEPS, {"run": execution}).fetchall()
-        steps = [_step(row[1:]) for row in rows]
+        rows = {str(row[0]): row for row in self._connection.execute(_STEPS, {"run": execution})}
+        steps = [_step(row) for row in rows.values()]
         if self._rejoin is None:
-            return Run(part.source_id, part.agent_type, steps=steps)
-        whole = self._rejoin(part.source_id, steps)
-        # Only with all spans at hand is it known whose span is whose, and which one repeats the tokens inside it.
-        for row, step in zip(rows, steps, strict=True):
-            if step.agent != row[3] or (step.usage is None and "usage" in orjson.loads(row[-1])):
-                self._connection.execute(_CORRECT, [step.agent, step.usage is None, step.cost_usd is None, row[0]])
+            whole = Run(part.source_id, part.agent_type, steps=steps)
+        else:
+            whole = self._rejoin(part.source_id, steps)
+        mark(whole.steps, self._is_open)
+        self._correct(execution, rows, whole, is_renumbered=is_renumbered)
         return whole
+
+    def _correct(self, execution: uuid.UUID, rows: dict[str, Any], whole: Run, *, is_renumbered: bool) -> None:
+        """Only with all steps at hand is it known where each belongs, and which repeats the tokens inside it."""
+        new = []
+        for number, step in enumerate(whole.steps):
+            _, old_number, _, _, agent, *_, old_mark, text = rows.pop(step.source_id or "")
+            place = number if is_renumbered else old_number
+            told = _counted_in(orjson.loads(text))
+            counted = {"usage": step.usage.as_dict()} if step.usage is not None else {}
+            counted |= {"cost_usd": step.cost_usd} if step.cost_usd is not None else {}
+            lane = self._maker.lane(whole, step)
+            if (place, lane, step.mark, counted) != (old_number, agent, old_mark, told):
+                changed = None if counted == told else orjson.dumps(counted).decode()
+                new.append((step.source_id, place, lane, step.mark, changed))
+        if new:
+            self._connection.execute(_CORRECT, [list(column) for column in zip(*new, strict=True)])
+        if rows:  # begun only, and another event tells the same with its end
+            self._connection.execute(_DROP, [execution, list(rows)])
+
+
+def _before(a: datetime | None, b: datetime | None) -> bool:
+    return a is not None and (b is None or a < b)
+
+
+def _counted_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in ("usage", "cost_usd") if name in data}
 
 
 def _step(row: Sequence[Any]) -> Step:
-    """A stored event as the step it was made of."""
-    *columns, text = row
+    """A stored event as the step it was made of; its ``source_id`` is the id of the event."""
+    own, _, *columns, text = row
     data = orjson.loads(text)
     fields = {
         key: data.get(key) for key in ("role", "text", "tool", "tool_calls", "model", "cost_usd", "error", "extra")
     }
     names = ("event_type", "name", "agent", "category", "severity", "timestamp", "duration_ms", "trace_id", "span_id")
     usage = Usage(**data["usage"]) if "usage" in data else None
-    columns_by_name = dict(zip((*names, "parent_span_id"), columns, strict=True))
-    return Step(**columns_by_name, usage=usage, **fields)
+    columns_by_name = dict(zip((*names, "parent_span_id", "mark"), columns, strict=True))
+    return Step(**columns_by_name, source_id=str(own), usage=usage, **fields)
 
 
 class _Incoming:
@@ -204,15 +259,24 @@ class _Incoming:
         copy_rows(self._connection, self._temporary, self._columns, rows)
         self._run("ANALYZE {temporary}")
 
-    def compare(self, executions: list[uuid.UUID]) -> dict[uuid.UUID, tuple[int, int]]:
-        """By run: how many incoming rows are unknown, and how many stored ones are missing among the incoming."""
+    def compare(self, executions: list[uuid.UUID]) -> dict[uuid.UUID, tuple[int, int, int, int]]:
+        """By run: how many incoming rows are unknown, how many stored ones are missing among the incoming.
+
+        And of those on both sides, how many are older in the file, begun only where the stored one has ended, and how
+        many are newer there.
+        """
         rows = self._run(
             "SELECT coalesce(new.execution_id, old.execution_id), count(*) FILTER (WHERE old.id IS NULL), "
-            "count(*) FILTER (WHERE new.id IS NULL) FROM {temporary} new FULL JOIN "
-            "(SELECT id, execution_id FROM {table} WHERE execution_id = ANY(%s)) old ON old.id = new.id GROUP BY 1",
+            "count(*) FILTER (WHERE new.id IS NULL), "
+            "count(*) FILTER (WHERE new.mark = 'unfinished' AND old.mark IS DISTINCT FROM 'unfinished' "
+            "AND old.id = new.id AND old.duration_ms IS NOT NULL AND new.duration_ms IS NULL), "
+            "count(*) FILTER (WHERE old.mark = 'unfinished' AND new.mark IS DISTINCT FROM 'unfinished' "
+            "AND old.id = new.id AND new.duration_ms IS NOT NULL AND old.duration_ms IS NULL) "
+            "FROM {temporary} new FULL JOIN (SELECT id, execution_id, mark, duration_ms FROM {table} "
+            "WHERE execution_id = ANY(%s)) old ON old.id = new.id GROUP BY 1",
             executions,
         ).fetchall()
-        return {execution: (unknown, missing) for execution, unknown, missing in rows}
+        return {execution: (unknown, missing, older, newer) for execution, unknown, missing, older, newer in rows}
 
     def upsert(self, executions: list[uuid.UUID]) -> tuple[int, int]:
         """Insert the unknown rows of some runs and update those that differ; how many of each."""
@@ -231,6 +295,15 @@ class _Incoming:
         return self._run(
             "INSERT INTO {table} ({columns}) SELECT {columns} FROM {temporary} WHERE execution_id = ANY(%s) "
             "ON CONFLICT DO NOTHING",
+            executions,
+        ).rowcount
+
+    def finish_begun(self, executions: list[uuid.UUID]) -> int:
+        """Update the stored rows of some runs that had begun only, where the incoming ones have ended; how many."""
+        return self._run(
+            "UPDATE {table} AS old SET {assign}, row_version = old.row_version + 1 FROM {temporary} AS excluded "
+            "WHERE old.id = excluded.id AND old.execution_id = ANY(%s) AND old.mark = 'unfinished' "
+            "AND excluded.mark IS DISTINCT FROM 'unfinished' AND excluded.duration_ms IS NOT NULL",
             executions,
         ).rowcount
 
@@ -281,27 +354,28 @@ _HAS_RECORDED = """
 SELECT EXISTS (SELECT FROM workbench.execution_snapshots WHERE execution_id = %(run)s AND NOT is_derived)
 """
 
-_RENUMBER = """
-UPDATE workbench.observability_events AS event SET step_number = placed.position, row_version = row_version + 1
-FROM (
-  SELECT id, row_number() OVER (ORDER BY timestamp NULLS FIRST, step_number, id) - 1 AS position
-  FROM workbench.observability_events WHERE execution_id = %(run)s) AS placed
-WHERE event.id = placed.id AND event.step_number <> placed.position
-"""
-
 _DROP_DERIVED = "DELETE FROM workbench.execution_snapshots WHERE execution_id = %(run)s AND is_derived"
 
 _STEPS = """
-SELECT id, event_type, name, agent, category, severity, timestamp, duration_ms, trace_id, span_id, parent_span_id,
-  data::text
-FROM workbench.observability_events WHERE execution_id = %(run)s ORDER BY step_number, id
+SELECT id, step_number, event_type, name, agent, category, severity, timestamp, duration_ms, trace_id, span_id,
+  parent_span_id, mark, data::text
+FROM workbench.observability_events WHERE execution_id = %(run)s ORDER BY timestamp NULLS FIRST, step_number, id
 """
 
 _CORRECT = """
-UPDATE workbench.observability_events SET agent = %s, row_version = row_version + 1,
-  data = data - CASE WHEN %s THEN '{usage}'::text[] ELSE '{}' END - CASE WHEN %s THEN '{cost_usd}'::text[] ELSE '{}' END
-WHERE id = %s
+UPDATE workbench.observability_events AS event SET step_number = new.step_number, agent = new.agent, mark = new.mark,
+  data = CASE WHEN new.counted IS NULL THEN event.data
+    ELSE (event.data - '{usage,cost_usd}'::text[]) || new.counted::jsonb END, row_version = row_version + 1
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[])
+  AS new (id, step_number, agent, mark, counted)
+WHERE event.id = new.id
 """
+
+_DROP = "DELETE FROM workbench.observability_events WHERE execution_id = %s AND id = ANY(%s::uuid[])"
+
+# What a run is, as its first part says; and how it ended, as its last part says.
+_OF_THE_FIRST = ("task_id", "agent_type", "name", "model", "input", "trace_id")
+_OF_THE_LAST = ("status", "score", "output", "error", "error_type")
 
 _TIMES = """
 UPDATE workbench.agent_executions SET

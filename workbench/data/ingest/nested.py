@@ -34,6 +34,10 @@ class Steps(Tree[Step]):
         super().__init__(steps)
         self._order = {id(step): text for step, text in zip(steps, order or [""] * len(steps), strict=True)}
 
+    def outermost(self) -> list[Step]:
+        """The steps that have none around them, in order."""
+        return sorted(self.tops, key=self._place)
+
     def in_order(self) -> list[Step]:
         """By start; what starts together: outer before inner, then as the source sorts them, then by id."""
         return sorted(self.items, key=self._place)
@@ -41,13 +45,15 @@ class Steps(Tree[Step]):
     def _place(self, step: Step) -> tuple[Any, ...]:
         return step.timestamp or _LAST, self.depth(step), self._order[id(step)], step.source_id or ""
 
-    def count_once(self, source: Source) -> None:
+    def count_once(self, source: Source | None) -> None:
         """Take away tokens and cost of a step around others that have them: it repeats their sum."""
         for what in ("usage", "cost_usd"):
             around = self.around(lambda step, what=what: getattr(step, what) is not None)
             for step in self.items:
                 if id(step) in around and getattr(step, what) is not None:
                     setattr(step, what, None)
+                    if source is None:
+                        continue
                     source.changed("tokens" if what == "usage" else "cost", _REPEATED)
 
     def set_lanes(self, agent: Callable[[Step], str | None]) -> None:
@@ -61,16 +67,17 @@ class Steps(Tree[Step]):
 
         An error inside that was retried or caught is not the end of a run.
         """
-        for top in self.tops:
+        outermost = self.outermost()
+        for top in outermost:
             if top.severity in ("error", "critical"):
                 return top
-        for top in self.tops:
-            last = max(self.children(top), key=_end, default=None)
+        for top in outermost:
+            last = max(self.children(top), key=lambda step: (_end(step), step.source_id or ""), default=None)
             if last is not None and last.severity in ("error", "critical"):
                 return last
         return None
 
-    def fill(self, run: Run, source: Source) -> None:
+    def fill(self, run: Run, source: Source | None) -> None:
         """Give a run its steps and what follows from them: times, model, tokens and cost."""
         self.count_once(source)
         run.steps = self.in_order()
@@ -84,13 +91,15 @@ class Steps(Tree[Step]):
         run.usage = total(step.usage for step in run.steps)
         run.cost_usd = self._cost(source)
 
-    def _cost(self, source: Source) -> float | None:
+    def _cost(self, source: Source | None) -> float | None:
         """The sum of the prices; null where a call that used tokens has none, in itself or in what is around it."""
         priced = [step.cost_usd for step in self.items if step.cost_usd is not None]
         covered = self.inherited(lambda step: "yes" if step.cost_usd is not None else None)
         inside = self.around(lambda step: step.cost_usd is not None)
         unpriced = [s for s in self.items if s.usage is not None and not covered[id(s)] and id(s) not in inside]
-        if unpriced:
+        if unpriced and source is None:
+            return None
+        if unpriced and source is not None:
             source.changed("cost", _UNPRICED, len(unpriced))
             return None
         return fsum(priced) if priced else None

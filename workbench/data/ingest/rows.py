@@ -249,7 +249,7 @@ class RowMaker:
         execution = self.id_of(run)
         ids = _EventIds(execution, run)
         execution_text = str(execution)
-        lane = _label(run.agent_type) or self.format
+        lane = self.lane(run)
         for number, step in enumerate(run.steps, first):
             data, raw = self._data(step)
             yield (
@@ -311,6 +311,14 @@ class RowMaker:
         stored = storable(value, finite=self.source.is_strict)
         self.changes(stored.changed)
         return stored
+
+    def lane(self, run: Run, step: Step | None = None) -> str:
+        """The lane of a step: its agent, else what kind of agent the run is of."""
+        return (_label(step.agent) if step is not None else None) or _label(run.agent_type) or self.format
+
+    def json(self, value: Any) -> str:
+        """A value as JSON that a column takes."""
+        return self._json(value).text
 
     def changes(self, changed: tuple[str, ...]) -> None:
         """Note the kinds of change that a value needed."""

@@ -10,8 +10,9 @@ import psycopg
 
 from workbench.data.ingest.detect import Reader
 from workbench.data.ingest.links import Links
+from workbench.data.ingest.marks import mark
 from workbench.data.ingest.merge import Merger
-from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.normal import BadLine, Run, Steps
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
 from workbench.data.ingest.rows import (
     EVENT_COLUMNS,
@@ -50,6 +51,7 @@ class Writer:
         self._with_prices = with_prices
         self._format = format
         self._links = Links(reader)
+        self._is_open = getattr(reader, "is_open", None)
         self._source = source
         self._import = import_id(format, source.sha256)
         self._maker = RowMaker(format, source, self._import)
@@ -82,14 +84,20 @@ class Writer:
             self._add_repeated(execution, run)
             return
         self._seen.add(execution)
+        self._mark(run)
         if self._runs and self._n_steps + len(run.steps) > _BATCH_STEPS:
             self._flush()
         self._runs[execution] = run
         self._n_steps += len(run.steps)
         self._links.add(run)
 
+    def _mark(self, run: Run) -> None:
+        if not isinstance(run.steps, Steps):  # of steps that are made anew, their reader sets the marks
+            mark(run.steps, self._is_open)
+
     def _add_repeated(self, execution: uuid.UUID, run: Run) -> None:
         """A run that this file had before: whatever it says more becomes part of that one."""
+        self._mark(run)
         self._source.changed("run id", "repeated in the file: the later run is taken as more of the earlier one")
         self._flush()
         merged = self._merger.merge({execution: run})

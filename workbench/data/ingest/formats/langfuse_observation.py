@@ -58,7 +58,9 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
     if isinstance(level, str) and level not in _SEVERITIES:
         extra["level"] = level
     for name, moment in (("startTime", start), ("endTime", end)):
-        if moment is None and field(observation, name) is not None:
+        # An end that gives no duration, for it lies before the start or there is no start, is kept as it is.
+        is_told = moment is not None and (name == "startTime" or step.duration_ms is not None)
+        if not is_told and field(observation, name) is not None:
             extra[name] = field(observation, name)
     if step.severity == "error":
         said = text_or_none(field(observation, "statusMessage"))
@@ -97,7 +99,8 @@ def lane(step: Step) -> str | None:
 
 def is_open(step: Step) -> bool:
     """Whether an observation that has an end has not come to it; an event has none."""
-    return step.timestamp is not None and step.duration_ms is None and step.event_type != "log"
+    has_end = step.duration_ms is not None or "endTime" in (step.extra or {})
+    return step.timestamp is not None and not has_end and step.event_type != "log"
 
 
 def field(record: Mapping[str, Any], name: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats.langsmith_row import is_row, step_of
+from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
 from workbench.data.ingest.source import Head, Source, kind_of
@@ -34,6 +35,9 @@ def detect(head: Head) -> float:
     return 0.0
 
 
+is_open = has_no_end
+
+
 def read(source: Source) -> Iterator[Run | BadLine]:
     """One run per trace, in the order in which traces first appear; what is no row is reported."""
     source.is_strict = True
@@ -54,7 +58,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         steps = [step_of(row, source) for row in rows]
         for row, step in zip(rows, steps, strict=True):
             step.raw = raw.get(id(row))
-        yield _run(trace_id, rows, steps, source)
+        yield _run(trace_id, steps, source)
 
 
 def _flat(record: Any) -> Iterator[Any]:
@@ -78,41 +82,47 @@ def _trace_id(row: Mapping[str, Any]) -> str:
     return str(found)
 
 
-def _run(trace_id: str, rows: list[dict[str, Any]], steps: list[Step], source: Source) -> Run:
-    tree = Steps(steps, order=[str(row.get("dotted_order") or "") for row in rows])
-    top = tree.tops[0]
-    root = next(row for row, step in zip(rows, steps, strict=True) if step is top)
-    extra = top.extra or {}
+def rejoin(trace_id: str, steps: list[Step]) -> Run:
+    """The run of a trace of which several pages held rows, from all its stored steps."""
+    for step in steps:
+        step.agent = None
+    return _run(trace_id, steps, None)
+
+
+def _run(trace_id: str, steps: list[Step], source: Source | None) -> Run:
+    tree = Steps(steps, order=[str((step.extra or {}).get("dotted_order") or "") for step in steps])
+    top = tree.outermost()[0]
     run = Run(trace_id, agent_type=top.name or FORMAT, name=top.name, trace_id=trace_id)
     tree.fill(run, source)
-    run.input = _first(root.get("inputs"))
-    run.output = _first(root.get("outputs"))
-    _judge(run, root, tree)
-    example = text_or_none(root.get("reference_example_id"))
+    extra, tool = top.extra or {}, top.tool or {}
+    run.input = _first(extra.get("input"), extra.get("input_messages"), tool.get("arguments"))
+    run.output = _first(extra.get("output"), top.text, tool.get("result"))
+    _judge(run, top, tree)
+    example = text_or_none(extra.get("reference_example_id"))
     if example is not None:
-        asked = _said(root.get("inputs"))
+        asked = _said(run.input)
         run.task = TaskRef(example, f"LangSmith example {example}" + (f": {title(asked)}" if asked else ""))
-    run.metadata = _metadata(root, extra, source)
+    run.metadata = _metadata(extra, source)
     return run
 
 
-def _judge(run: Run, root: Mapping[str, Any], tree: Steps) -> None:
-    status, failed = root.get("status"), tree.failure()
-    error = text_or_none(root.get("error"))
-    if failed is not None and (failed is tree.tops[0] or status != "success"):
+def _judge(run: Run, top: Step, tree: Steps) -> None:
+    extra, failed = top.extra or {}, tree.failure()
+    status, error = extra.get("status"), text_or_none((top.error or {}).get("message"))
+    if failed is not None and (failed is top or status != "success"):
         said = failed.error or {}
         run.status = "cancelled" if error and _CANCELLED.match(error) else "failed"
         run.error_type = text_or_none(said.get("type"))
         run.error = text_or_none(said.get("message")) or f"{failed.name or 'A run'} ended with an error."
-    elif status == "pending" or (status is None and root.get("end_time") is None):
+    elif status == "pending" or (status is None and top.duration_ms is None and "end_time" not in extra):
         run.status = "running"
 
 
-def _metadata(root: Mapping[str, Any], extra: Mapping[str, Any], source: Source) -> dict[str, Any]:
+def _metadata(root: Mapping[str, Any], source: Source | None) -> dict[str, Any]:
     about = mapping(mapping(root.get("extra")).get("metadata"))
     conversation = next((about[k] for k in ("session_id", "thread_id", "conversation_id") if about.get(k)), None)
     feedback = root.get("feedback_stats")
-    if feedback:
+    if feedback and source is not None:
         source.kept("feedback", _SCORES)
     return known(
         conversation_id=conversation,
@@ -131,5 +141,5 @@ def _said(inputs: Any) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _first(value: Any) -> Any:
-    return value if value not in (None, "", {}) else None
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value not in (None, "", {}, [])), None)

@@ -53,7 +53,9 @@ def step_of(row: Mapping[str, Any], source: Source) -> Step:
         step.error = _error(error)
     extra = (rest(row, *_PLACED) or {}) | misfits(row, "name", "trace_id", "parent_run_id", "error")
     for name, moment in (("start_time", start), ("end_time", end)):
-        if moment is None and row.get(name) is not None:
+        # An end that gives no duration, for it lies before the start or there is no start, is kept as it is.
+        is_told = moment is not None and (name == "start_time" or step.duration_ms is not None)
+        if not is_told and row.get(name) is not None:
             extra[name] = row[name]
     given, answered = decoded(row.get("inputs")), decoded(row.get("outputs"))
     if step.event_type == "tool_call":

@@ -14,6 +14,7 @@ from workbench.data.ingest.chat import elements, known, last_answer, mapping, nu
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.mlflow_span import lane, step_of, tokens
 from workbench.data.ingest.identity import digest
+from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source, kind_of
@@ -40,6 +41,9 @@ def detect(head: Head) -> float:
 
 
 _INFO = {"info.trace_location", "info.experiment_id", "info.trace_metadata", "info.request_metadata", "data.spans"}
+
+
+is_open = has_no_end
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:

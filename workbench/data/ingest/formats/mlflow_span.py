@@ -55,6 +55,8 @@ def step_of(span: Mapping[str, Any], source: Source) -> Step:
     extra = rest(span, *_PLACED) or {}
     extra |= misfits(span, "name", "trace_id", "span_id", "parent_span_id", "parent_id")
     extra |= known(status=span.get("status"))
+    if end is not None and step.duration_ms is None:
+        extra["end_time_ns"] = end  # before the start, or there is no start
     told = rest(attributes, _INPUTS, _OUTPUTS)
     extra |= known(attributes=told if isinstance(span.get("attributes"), dict) else span.get("attributes"))
     if step.severity == "error":

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from workbench.data.ingest.formats.openinference_span import is_span, span_of
 from workbench.data.ingest.formats.otlp_records import Span
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
+from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source
 from workbench.data.ingest.values import values
@@ -57,6 +58,9 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             step.raw = raw.get(step.source_id or "")
             step.source_id = step.span_id
         yield run
+
+
+is_open = has_no_end
 
 
 def rejoin(trace_id: str, steps: list[Step]) -> Run:

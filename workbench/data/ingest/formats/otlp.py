@@ -13,6 +13,7 @@ from workbench.data.ingest.formats.otlp_json import ROOTS, from_json, is_request
 from workbench.data.ingest.formats.otlp_protobuf import from_protobuf
 from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Metrics, Span, Unread
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
+from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError
@@ -72,6 +73,9 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         for step in run.steps if raw else ():
             step.raw = raw.get(step.source_id or "")
         yield run
+
+
+is_open = has_no_end
 
 
 def rejoin(trace_id: str, steps: list[Step]) -> Run:

@@ -19,6 +19,7 @@ from workbench.data.ingest.formats.otlp_messages import answer_of, input_message
 from workbench.data.ingest.formats.otlp_records import LogRecord, Span
 from workbench.data.ingest.formats.otlp_tree import SpanTree
 from workbench.data.ingest.normal import Run, Step, Usage
+from workbench.data.ingest.rows import event_id, execution_id
 
 OK, ERROR = 1, 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,11 +32,36 @@ def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord] = (),
 
     Steps are in the order of their start, parents before children that start with them.
     """
-    tree = SpanTree(list(spans))
-    steps = [(_place(span.start_ns), tree.depth(span), _step(span, tree)) for span in tree.items]
-    steps += [(_place(record.time_ns), _DEEPEST, _log_step(record, tree)) for record in logs]
-    steps.sort(key=lambda item: (item[0], item[1], item[2].source_id))
+    run = execution_id(format, trace_id)
+    named = [(str(event_id(run, identity(span))), span) for span in spans]
+    named.sort(key=lambda item: _canonical(item[1], item[0]))
+    begun = _superseded(span for _, span in named)
+    named = [(own, span) for own, span in named if id(span) not in begun]
+    tree = SpanTree([span for _, span in named])
+    steps = [(_place(s.start_ns), tree.depth(s), s.span_id or "", own, _step(s, tree)) for own, s in named]
+    for record in logs:
+        own = str(event_id(run, identity(record)))
+        steps.append((_place(record.time_ns), _DEEPEST, record.span_id or "", own, _log_step(record, tree)))
+    steps.sort(key=lambda item: item[:4])
     return _run(trace_id, tree, [step for *_, step in steps], format)
+
+
+def _canonical(span: Span, own: str) -> tuple[Any, ...]:
+    """An order that is the same in whatever order the spans came: of those that repeat an id, one stays the first."""
+    return _place(span.start_ns), span.span_id or "", own
+
+
+def _superseded(spans: Iterable[Span]) -> set[int]:
+    """The identities of spans that were sent when they began, and again when they had ended."""
+    begun: dict[tuple[Any, ...], list[Span]] = {}
+    ended = set()
+    for span in spans:
+        key = (span.span_id, span.name, span.start_ns)
+        if span.end_ns is None:
+            begun.setdefault(key, []).append(span)
+        else:
+            ended.add(key)
+    return {id(span) for key, found in begun.items() if key in ended for span in found}
 
 
 def rejoined(trace_id: str, steps: list[Step], *, format: str = "otlp") -> Run:
@@ -44,15 +70,24 @@ def rejoined(trace_id: str, steps: list[Step], *, format: str = "otlp") -> Run:
     Lanes and tokens of the steps are set anew: only now it is known which agent is around a span, and which span
     repeats the tokens of those inside it.
     """
-    spans = [step for step in steps if step.category != LOG]
-    tree = SpanTree([_span_of(step) for step in spans])
-    for step, span in zip(spans, tree.items, strict=True):
+    named = [(step, _span_of(step)) for step in steps if step.category != LOG]
+    named.sort(key=lambda item: _canonical(item[1], item[0].source_id or ""))
+    begun = _superseded(span for _, span in named)
+    named = [(step, span) for step, span in named if id(span) not in begun]
+    tree = SpanTree([span for _, span in named])
+    placed = []
+    for step, span in named:
         step.agent, step.usage, step.cost_usd = tree.agent(span), tree.usage(span), tree.cost_usd(span)
+        placed.append((_place(span.start_ns), tree.depth(span), span.span_id or "", step.source_id or "", step))
     for step in steps:
-        around = tree.by_id.get(step.parent_span_id or "")
-        if step.category == LOG and around is not None:
-            step.agent = tree.agent(around)
-    return _run(trace_id, tree, steps, format)
+        if step.category == LOG:
+            extra = step.extra or {}
+            around = tree.by_id.get(step.parent_span_id or "")
+            of = text_of(extra.get("resource") or {}, "service.name") if around is None else tree.agent(around)
+            step.agent, at = of, extra.get("time_unix_nano")
+            placed.append((_place(at), _DEEPEST, step.parent_span_id or "", step.source_id or "", step))
+    placed.sort(key=lambda item: item[:4])
+    return _run(trace_id, tree, [step for *_, step in placed], format)
 
 
 def _span_of(step: Step) -> Span:

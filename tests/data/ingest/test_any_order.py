@@ -1,0 +1,262 @@
+"""Files and lines read in any order make the same tree: seeded permutations, compared row by row."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.ingest import histories
+from workbench.data.ingest import ingest
+from workbench.data.store.engine import Store
+
+_ORDERS = range(6)
+_SPANS = 14
+
+
+def tree(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows but those of the imports, without what tells when and from which file they came."""
+    wanted = {
+        "agent_executions": "id, task_id, parent_execution_id, parent_event_id, agent_type, name, model, status, score,"
+        " started_at, completed_at, input::text, output::text, error, error_type, metadata::text, trace_id,"
+        " execution_time_ms, token_usage::text, cost, source, source_id, reported::text",
+        "observability_events": "id, execution_id, step_number, event_type, name, agent, category, severity, timestamp,"
+        " duration_ms, trace_id, span_id, parent_span_id, data::text, mark",
+        "execution_snapshots": "id, execution_id, step_number, timestamp, state::text, is_derived",
+    }
+    with store.raw() as connection:
+        return {
+            name: connection.execute(f"SELECT {columns} FROM workbench.{name} ORDER BY id").fetchall()  # type: ignore[arg-type]
+            for name, columns in wanted.items()
+        }
+
+
+def empty(store: Store) -> None:
+    with store.raw() as connection:
+        connection.execute("TRUNCATE workbench.imports, workbench.tasks, workbench.agent_executions CASCADE")
+
+
+def attribute(name: str, value: Any) -> dict[str, Any]:
+    kind = "intValue" if isinstance(value, int) else "stringValue"
+    return {"key": name, "value": {kind: str(value) if isinstance(value, int) else value}}
+
+
+def otlp_spans(chance: random.Random) -> list[dict[str, Any]]:
+    """A trace with agents, model calls that a span around them sums, ties in time, a span without end, an orphan."""
+    spans = []
+    for n in range(_SPANS):
+        parent = chance.randrange(n) if n else None
+        start = histories.START_NS + (n // 3) * histories.SECOND_NS
+        said = [attribute("gen_ai.operation.name", chance.choice(["chat", "invoke_agent", "execute_tool"]))]
+        said.append(attribute("gen_ai.agent.name", f"agent {chance.randrange(3)}"))
+        said += [attribute("gen_ai.usage.input_tokens", chance.randrange(1, 9))] if chance.random() < 0.6 else []
+        span = histories.otlp_span(n, startTimeUnixNano=str(start), attributes=said)
+        span["endTimeUnixNano"] = "0" if n == 5 else str(start + chance.randrange(5) * histories.SECOND_NS)
+        span["parentSpanId"] = "" if parent is None else f"{parent + 1:016x}"
+        if n == 7:
+            span["parentSpanId"] = "00000000deadbeef"
+        spans.append(span)
+    return spans
+
+
+def otlp_line(span: dict[str, Any]) -> bytes:
+    return histories.dumps(histories.otlp_request(span)) + b"\n"
+
+
+def dumped_line(span: dict[str, Any]) -> bytes:
+    """A span as OpenTelemetry JS dumps it."""
+    said = {a["key"]: int(v["intValue"]) if "intValue" in (v := a["value"]) else v["stringValue"]
+            for a in span["attributes"]}  # fmt: skip
+    record = {
+        "name": span["name"],
+        "spanContext": {"traceId": span["traceId"], "spanId": span["spanId"]},
+        "parentSpanId": span["parentSpanId"] or None,
+        "startTime": [int(span["startTimeUnixNano"]) // histories.SECOND_NS, 0],
+        "endTime": [int(span["endTimeUnixNano"]) // histories.SECOND_NS, 0] if span["endTimeUnixNano"] != "0" else None,
+        "attributes": said,
+    }
+    return histories.dumps(record) + b"\n"
+
+
+def langsmith_line(span: dict[str, Any]) -> bytes:
+    """A span as a row of LangSmith."""
+    said = {a["key"]: int(v["intValue"]) if "intValue" in (v := a["value"]) else v["stringValue"]
+            for a in span["attributes"]}  # fmt: skip
+
+    def when(ns: str) -> str | None:
+        return f"2025-05-01T12:{(int(ns) - histories.START_NS) // histories.SECOND_NS:02d}:00Z" if ns != "0" else None
+
+    def uuid(span_id: str) -> str:
+        return f"00000000-0000-4000-8000-{span_id[4:]}"
+
+    kind = {"chat": "llm", "invoke_agent": "chain", "execute_tool": "tool"}[said["gen_ai.operation.name"]]
+    record = {
+        "id": uuid(span["spanId"]),
+        "trace_id": "00000000-0000-4000-8000-000000000001",
+        "parent_run_id": uuid(span["parentSpanId"]) if span["parentSpanId"] else None,
+        "name": span["name"],
+        "run_type": kind,
+        "start_time": when(span["startTimeUnixNano"]),
+        "end_time": when(span["endTimeUnixNano"]),
+        "inputs": {"question": f"what about {span['name']}?"},
+        "outputs": {"answer": f"{span['name']} is fine"},
+        "session_name": f"project {span['spanId'][-1]}",
+        "prompt_tokens": said.get("gen_ai.usage.input_tokens"),
+    }
+    return histories.dumps(record) + b"\n"
+
+
+LINES: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "otlp": otlp_line,
+    "openinference": dumped_line,
+    "langsmith": langsmith_line,
+}
+
+
+def orders(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """The lines as they are, then shuffled."""
+    yield lines
+    for seed in _ORDERS:
+        shuffled = lines[:]
+        random.Random(seed).shuffle(shuffled)
+        yield shuffled
+
+
+@pytest.mark.parametrize("format", LINES)
+def test_spans_of_one_file_in_any_order(store: Store, tmp_path: Path, format: str) -> None:
+    """A file of spans in any order makes the same rows."""
+    lines = [LINES[format](span) for span in otlp_spans(random.Random(1))]
+    found = []
+    for n, shuffled in enumerate(orders(lines)):
+        empty(store)
+        path = tmp_path / f"{n}.jsonl"
+        path.write_bytes(b"".join(shuffled))
+        ingest(store, path, format=format, progress=False)
+        found.append(tree(store))
+
+    assert len(found[0]["observability_events"]) == _SPANS
+    assert [rows == found[0] for rows in found] == [True] * len(found)
+
+
+@pytest.mark.parametrize("format", LINES)
+def test_spans_over_several_files_in_any_order(store: Store, tmp_path: Path, format: str) -> None:
+    """A trace split over files, read in any order, makes the rows that one file makes: marks are taken away again."""
+    lines = [LINES[format](span) for span in otlp_spans(random.Random(2))]
+    whole = tmp_path / "whole.jsonl"
+    whole.write_bytes(b"".join(lines))
+    ingest(store, whole, format=format, progress=False)
+    expected = tree(store)
+    for seed, shuffled in enumerate(orders(lines)):
+        empty(store)
+        n_files = random.Random(seed).randrange(2, 6)
+        for n in range(n_files):
+            path = tmp_path / f"{seed}-{n}.jsonl"
+            path.write_bytes(b"".join(shuffled[n::n_files]))
+            ingest(store, path, format=format, progress=False)
+
+        assert tree(store) == expected
+
+
+@pytest.mark.parametrize("format", LINES)
+def test_marks_say_what_is_missing_and_go_when_it_comes(store: Store, tmp_path: Path, format: str) -> None:
+    """A child without its parent is orphaned, a span without end unfinished; both are whole once the rest is read."""
+    spans = otlp_spans(random.Random(3))[:4]
+    for n, span in enumerate(spans):
+        span["parentSpanId"] = spans[n - 1]["spanId"] if n else ""
+        span["endTimeUnixNano"] = str(int(span["startTimeUnixNano"]) + 2 * histories.SECOND_NS)
+    begun = {**spans[2], "endTimeUnixNano": "0"}
+
+    def marks(*given: dict[str, Any]) -> dict[str, str | None]:
+        path = tmp_path / f"{random.random()}.jsonl"
+        path.write_bytes(b"".join(LINES[format](span) for span in given))
+        ingest(store, path, format=format, progress=False)
+        with store.raw() as connection:
+            rows = connection.execute("SELECT name, mark FROM workbench.observability_events ORDER BY step_number")
+            return dict(rows.fetchall())
+
+    assert marks(begun, spans[3]) == {"span 2": "unfinished", "span 3": None}
+    assert marks(spans[1]) == {"span 1": "orphaned", "span 2": "unfinished", "span 3": None}
+    assert marks(spans[2]) == {"span 1": "orphaned", "span 2": None, "span 3": None}
+    assert marks(spans[0]) == dict.fromkeys(["span 0", "span 1", "span 2", "span 3"])
+    assert marks(begun, spans[3]) == dict.fromkeys(["span 0", "span 1", "span 2", "span 3"])
+
+
+def test_circles_self_parents_and_skewed_clocks_are_placed(store: Store, tmp_path: Path) -> None:
+    """Spans in a circle, under themselves, before their parent or past its end: each is a row, in any order."""
+    links = {0: 1, 1: 2, 2: 0, 3: 3, 4: None, 5: 4, 6: 4, 7: None}
+    spans = [
+        histories.otlp_span(n, parentSpanId="" if parent is None else f"{parent + 1:016x}")
+        for n, parent in links.items()
+    ]
+    spans[5]["startTimeUnixNano"] = str(histories.START_NS)  # before its parent
+    spans[6]["endTimeUnixNano"] = str(histories.START_NS + 100 * histories.SECOND_NS)  # long after its parent's end
+    spans.append({**spans[7], "name": "the same id again"})
+    found = []
+    for n, lines in enumerate(orders([otlp_line(span) for span in spans])):
+        empty(store)
+        path = tmp_path / f"{n}.jsonl"
+        path.write_bytes(b"".join(lines))
+        ingest(store, path, progress=False)
+        found.append(tree(store))
+
+    assert len(found[0]["observability_events"]) == len(spans)
+    assert [rows == found[0] for rows in found] == [True] * len(found)
+
+
+def test_a_chain_of_ten_thousand_spans(store: Store, tmp_path: Path) -> None:
+    """Parent after child, ten thousand deep, and in two files: every span is there, in order, none is marked."""
+    spans = [histories.otlp_span(n, parentSpanId=f"{n:016x}" if n else "") for n in range(10_000)]
+    for n, part in enumerate((spans[5_000:], spans[:5_000])):
+        path = tmp_path / f"{n}.jsonl"
+        path.write_bytes(b"".join(otlp_line(span) for span in reversed(part)))
+        ingest(store, path, progress=False)
+
+    with store.raw() as connection:
+        rows = connection.execute("SELECT name, mark FROM workbench.observability_events ORDER BY step_number")
+        assert rows.fetchall() == [(f"span {n}", None) for n in range(10_000)]
+
+
+def claude_session() -> dict[str, bytes]:
+    """A session and the files of two sub-agents that it started."""
+    agents = ("a1b2c3d4", "e5f6a7b8")
+    main = [histories.claude_line(0, "do it")]
+    files = {}
+    for n, agent in enumerate(agents):
+        call = {"type": "tool_use", "id": f"toolu_{n}", "name": "Task", "input": {"prompt": f"part {n}"}}
+        asked = histories.claude_line(10 + n, type="assistant", parentUuid=main[0]["uuid"])
+        asked["message"] = {"role": "assistant", "id": f"msg_{n}", "model": "m", "content": [call]}
+        result = [{"type": "tool_result", "tool_use_id": f"toolu_{n}", "content": "done"}]
+        told = histories.claude_line(20 + n, result, toolUseResult={"agentId": agent, "status": "completed"})
+        main += [asked, told]
+        lines = [histories.claude_line(30 + 10 * n + i, f"part {n}", isSidechain=True, agentId=agent) for i in range(2)]
+        files[f"agent-{agent}.jsonl"] = b"".join(histories.dumps(line) + b"\n" for line in lines)
+    name = f"{main[0]['sessionId']}.jsonl"
+    return {name: b"".join(histories.dumps(line) + b"\n" for line in main), **files}
+
+
+@pytest.mark.parametrize("seed", _ORDERS)
+def test_a_session_and_its_sub_agents_in_any_order(store: Store, tmp_path: Path, seed: int) -> None:
+    """A sub-agent's run hangs on the very call that started it, whichever file is read first."""
+    files = list(claude_session().items())
+    random.Random(seed).shuffle(files)
+    for name, data in files:
+        (tmp_path / name).write_bytes(data)
+        ingest(store, tmp_path / name, progress=False)
+
+    with store.raw() as connection:
+        rows = connection.execute(
+            "SELECT right(child.source_id, 8), parent.source_id, event.event_type, event.data->'tool'->>'call_id'"
+            " FROM workbench.agent_executions child"
+            " JOIN workbench.agent_executions parent ON parent.id = child.parent_execution_id"
+            " JOIN workbench.observability_events event ON event.id = child.parent_event_id ORDER BY 1"
+        ).fetchall()
+    session = "5e551000-0000-4000-8000-000000000001"
+    assert rows == [("a1b2c3d4", session, "tool_call", "toolu_0"), ("e5f6a7b8", session, "tool_call", "toolu_1")]
+
+
+def _json(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
