@@ -71,6 +71,22 @@ class EnvironmentFilters(FrameFilters, total=False):
     is_active: bool | None
 
 
+class ImportFilters(FrameFilters, total=False):
+    """What ``imports()`` takes."""
+
+    format: Some
+    path: Some
+    has_original: bool | None
+
+
+class QuarantineFilters(FrameFilters, total=False):
+    """What ``quarantine()`` takes."""
+
+    format: Some
+    path: Some
+    is_solved: bool | None
+
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -7,7 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from ._typing import EnvironmentFilters, EventFilters, ExecutionFilters, SnapshotFilters, TaskFilters, takes
+from ._typing import (
+    EnvironmentFilters,
+    EventFilters,
+    ExecutionFilters,
+    ImportFilters,
+    QuarantineFilters,
+    SnapshotFilters,
+    TaskFilters,
+    takes,
+)
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -129,6 +138,16 @@ class Workbench:
         """Environments. See :meth:`workbench.data.frames.load.Frames.environments`."""
         return self.frames.environments(**filters)
 
+    @takes(ImportFilters)
+    def imports(self, **filters: Unpack[ImportFilters]) -> pl.DataFrame:
+        """Files that were ingested, newest first. See :meth:`workbench.data.frames.load.Frames.imports`."""
+        return self.frames.imports(**filters)
+
+    @takes(QuarantineFilters)
+    def quarantine(self, **filters: Unpack[QuarantineFilters]) -> pl.DataFrame:
+        """What could not be read, newest first. See :meth:`workbench.data.frames.load.Frames.quarantine`."""
+        return self.frames.quarantine(**filters)
+
     def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
         return self.frames.pages(frame, run, size=size, **filters)
@@ -186,6 +205,12 @@ class Workbench:
         from .data.costs.pricing import price
 
         return price(self.store, again=again)
+
+    def retry(self, which: Any = None) -> IngestReport:
+        """Read again what is in the quarantine, with this version. See :func:`workbench.data.ingest.retry.retry`."""
+        from .data.ingest.retry import retry
+
+        return retry(self.store, which)
 
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""

@@ -75,6 +75,19 @@ def history(shared):
             recorded.step({"n": n, "text": "x" * 3_000, "seen": list(range(n))})
     records.environments.create(name="dev", config={"a": 1})
     records.environments.activate(records.environments.create(name="prod").id)
+    with bench.store.raw() as connection:
+        for statement in _LEDGER:
+            connection.execute(statement)
     return SimpleNamespace(
         url=bench.store.url, runs=runs, tasks=tasks, events=events, recorded=uuid.UUID(str(recorded.id))
     )
+
+
+_REPORT = '{"events": 3, "snapshots": 2, "n_bad": 1, "outcome": "new"}'
+_LEDGER = (
+    "INSERT INTO workbench.imports (source, path, sha256, size_bytes, report, blocks) VALUES"
+    f" ('codex', '/a', 'aa', 9, '{_REPORT}', ARRAY['x'::bytea]), ('pi', '/b', 'bb', 9, '{{}}', '{{}}')",
+    "INSERT INTO workbench.quarantine (import_id, source, path, sha256, size_bytes, line, reason, version)"
+    " SELECT id, source, path, sha256, size_bytes, 3, 'not JSON', '1' FROM workbench.imports WHERE source = 'pi'",
+    "INSERT INTO workbench.quarantine (path, sha256, size_bytes, reason, version) VALUES ('/c', 'cc', 1, 'cut', '1')",
+)

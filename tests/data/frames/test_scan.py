@@ -15,7 +15,7 @@ from workbench.data.frames.columns import schema
 from workbench.errors import ConfigurationError
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
-FRAMES = ("executions", "events", "snapshots", "tasks", "environments")
+FRAMES = ("executions", "events", "snapshots", "tasks", "environments", "imports", "quarantine")
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -111,7 +111,7 @@ def test_a_row_written_meanwhile_shifts_no_page(bench):
 
 def test_pages_of_nothing_are_none(bench):
     """An empty store has no page."""
-    assert [list(bench.pages(frame)) for frame in FRAMES] == [[]] * 5
+    assert [list(bench.pages(frame)) for frame in FRAMES] == [[]] * len(FRAMES)
 
 
 @pytest.mark.parametrize("ask", ["pages", "scan"])

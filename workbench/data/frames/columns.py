@@ -147,12 +147,89 @@ _ENVIRONMENTS = (
     Column("config", pl.String, "settings", "v.config::text", "json"),
 )
 
+_N_RUNS = "(SELECT count(*) FROM {}import_runs WHERE import_runs.import_id = {}.id)"
+_HAS_ORIGINAL = "(cardinality({0}.blocks) > 0 OR {0}.size_bytes = 0)"
+
+
+def _held(name: str, key: str, meaning: str) -> Column:
+    return Column(name, pl.Int64, meaning, f"(i.report->>'{key}')::bigint", in_sql=f"(report->>'{key}')::bigint")
+
+
+_IMPORTS = (
+    Column("id", pl.String, "the import", "i.id", "uuid"),
+    Column("path", pl.String, "where the file lay", "i.path"),
+    Column("format", pl.String, "its format", "i.source", in_sql="source"),
+    Column("created_at", UTC, "when it was ingested", "i.created_at"),
+    Column("size_bytes", pl.Int64, "size as it lay on disk", "i.size_bytes", "bytes"),
+    Column("sha256", pl.String, "checksum as it lay on disk", "i.sha256"),
+    Column(
+        "n_runs",
+        pl.Int64,
+        "runs that the file holds, whoever brought them first",
+        _N_RUNS.format("workbench.", "i"),
+        in_sql=_N_RUNS.format("", "imports"),
+    ),
+    _held("n_events", "events", "events that the file holds"),
+    _held("n_snapshots", "snapshots", "states that the file holds"),
+    _held("n_bad", "n_bad", "lines that could not be read"),
+    Column(
+        "has_original",
+        pl.Boolean,
+        "the file itself is kept",
+        _HAS_ORIGINAL.format("i"),
+        in_sql=_HAS_ORIGINAL.format("imports"),
+    ),
+    Column(
+        "outcome",
+        pl.String,
+        "when it was read last: new · extended · already there",
+        "i.report->>'outcome'",
+        in_sql="report->>'outcome'",
+    ),
+    Column(
+        "version",
+        pl.String,
+        "of Workbench, that read it last",
+        "i.report->>'version'",
+        in_sql="report->>'version'",
+    ),
+    Column("report", pl.String, "what was kept, changed, lost, and could not be read", "i.report::text", "json"),
+)
+
+# The bytes are compressed in the table: they become text here, after they were read.
+_SOLVED = (
+    "EXISTS (SELECT FROM {0}imports i WHERE ({1}.import_id IS NULL AND i.sha256 = {1}.sha256)"
+    " OR (i.path = {1}.path AND i.sha256 <> {1}.sha256 AND i.created_at > {1}.created_at))"
+)
+_QUARANTINE = (
+    Column("id", pl.String, "the row", "q.id", "uuid"),
+    Column("import_id", pl.String, "the import whose line it is; null for a whole file", "q.import_id", "uuid"),
+    Column("path", pl.String, "where the file lay", "q.path"),
+    Column("format", pl.String, "its format; null where none was recognised", "q.source", in_sql="source"),
+    Column("line", pl.Int64, "1-based; null where the format has no lines, and for a whole file", "q.line"),
+    Column("reason", pl.String, "why it cannot be read", "q.reason"),
+    Column("text", pl.String, "how it begins, as text", "encode(q.data, 'base64')", in_sql="encode(data, 'base64')"),
+    Column("size_bytes", pl.Int64, "size of the whole file as it lay on disk", "q.size_bytes", "bytes"),
+    Column("sha256", pl.String, "checksum of the whole file as it lay on disk", "q.sha256"),
+    Column("version", pl.String, "of Workbench, that could not read it", "q.version"),
+    Column("created_at", UTC, "when it was put aside", "q.created_at"),
+    Column(
+        "is_solved",
+        pl.Boolean,
+        "read since: the same bytes, or another state of the file at its path",
+        _SOLVED.format("workbench.", "q"),
+        in_sql=_SOLVED.format("", "quarantine"),
+    ),
+)
+
 columns: dict[str, tuple[Column, ...]] = {
     "executions": _EXECUTIONS,
     "events": _EVENTS,
     "snapshots": _SNAPSHOTS,
     "tasks": _TASKS,
     "environments": _ENVIRONMENTS,
+    "imports": _IMPORTS,
+    "quarantine": _QUARANTINE,
 }
 
 

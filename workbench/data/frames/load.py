@@ -6,6 +6,7 @@ over the columns of the frame (its JSON columns as ``jsonb``: ``where="data->'to
 
 from __future__ import annotations
 
+import base64
 import difflib
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
+import zstandard
 from psycopg import sql
 
 from workbench._typing import (
@@ -20,6 +22,8 @@ from workbench._typing import (
     EventFilters,
     ExecutionFilters,
     Fields,
+    ImportFilters,
+    QuarantineFilters,
     SnapshotFilters,
     TaskFilters,
     takes,
@@ -133,6 +137,40 @@ class Frames:
         """Environments, newest first. Filters: ``name``, ``user_id``, ``is_active``, …."""
         return self._frame("environments", {**filters})
 
+    @takes(ImportFilters)
+    def imports(self, **filters: Unpack[ImportFilters]) -> pl.DataFrame:
+        """Files that were ingested, newest first.
+
+        Parameters
+        ----------
+        **filters
+            ``format``, ``path``: one or several; ``has_original``: bool; ``since``, ``until``, ``ids``, ``where``,
+            ``limit``, ``fields``, ``columns``.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns of ``workbench.columns["imports"]``, then the fields.
+        """
+        return self._frame("imports", {**filters})
+
+    @takes(QuarantineFilters)
+    def quarantine(self, **filters: Unpack[QuarantineFilters]) -> pl.DataFrame:
+        """What could not be read, newest first: bad lines of ingested files, and files of which nothing was read.
+
+        Parameters
+        ----------
+        **filters
+            ``is_solved``: False (default) leaves out what was read since, True shows that alone, None both; ``format``,
+            ``path``, ``since``, ``until``, ``ids``, ``where``, ``limit``, ``columns``.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns of ``workbench.columns["quarantine"]``. ``text`` is cut, and what is no text in it is replaced.
+        """
+        return self._frame("quarantine", {**filters})
+
     # -- more than memory --------------------------------------------------------------------------------------------
 
     def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
@@ -141,7 +179,7 @@ class Frames:
         Parameters
         ----------
         frame
-            ``executions``, ``events``, ``snapshots``, ``tasks`` or ``environments``.
+            ``executions``, ``events``, ``snapshots``, ``tasks``, ``environments``, ``imports`` or ``quarantine``.
         size
             Rows of a page; 50,000, but of snapshots 500, which are whole states.
         **filters
@@ -299,11 +337,14 @@ class Frames:
             from workbench.data.frames.states import with_states
 
             rows = with_states(self.transport, rows)
+        if query.frame == "quarantine" and "text" in rows.columns:
+            rows = rows.with_columns(rows["text"].map_elements(_as_text, return_dtype=pl.String))
         for field in query.fields:
             rows = rows.with_columns(decode(rows, field))
         return rows.select([*query.columns, *(field.name for field in query.fields)])
 
     def _query(self, frame: str, given: dict[str, Any]) -> Query:
+        given = {**_DEFAULTS.get(frame, {}), **given}
         given = {name: value for name, value in given.items() if value is not None}
         columns = _known(given.pop("columns", None) or list(schema(frame)), frame)
         fields = _fields(given.pop("fields", None), frame)
@@ -334,7 +375,8 @@ class Frames:
 
     def _condition(self, frame: str, name: str, value: Any) -> sql.Composable:
         alias = Query.alias(frame)
-        column = sql.SQL("{}.{}").format(alias, sql.Identifier(name))
+        made = _MADE.get((frame, name))
+        column = sql.SQL("({})").format(made) if made else sql.SQL("{}.{}").format(alias, sql.Identifier(name))
         if name == "ids":
             value = value["id"] if isinstance(value, pl.DataFrame) and "id" in value.columns else value
             one = isinstance(value, str) or not isinstance(value, Iterable)
@@ -429,6 +471,23 @@ def _known(names: Any, frame: str) -> list[str]:
     return names
 
 
+def _as_text(packed: str | None) -> str | None:
+    """The beginning of what was put aside, as text, whatever bytes it is made of."""
+    if packed is None:
+        return None
+    data = zstandard.ZstdDecompressor().decompressobj().decompress(base64.b64decode(packed))
+    text = data[:_SHOWN_BYTES].decode("utf-8", "replace").replace("\0", "\u2400")
+    return text if len(data) <= _SHOWN_BYTES else f"{text} … [cut: {len(data)} bytes]"
+
+
+_SHOWN_BYTES = 2000
+_MADE: dict[tuple[str, str], sql.SQL] = {
+    (frame, column.name): sql.SQL(column.sql)  # pyright: ignore[reportArgumentType]
+    for frame, names in {"imports": ("format", "has_original"), "quarantine": ("format", "is_solved")}.items()
+    for column in all_columns[frame]
+    if column.name in names
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {"quarantine": {"is_solved": False}}
 _FIELDS = "fields={'tokens': 'data.usage.input_tokens'} or {'tokens': ('data.usage.input_tokens', pl.Int64)}"
 _FILTERS: dict[str, type] = {
     "executions": ExecutionFilters,
@@ -436,6 +495,8 @@ _FILTERS: dict[str, type] = {
     "snapshots": SnapshotFilters,
     "tasks": TaskFilters,
     "environments": EnvironmentFilters,
+    "imports": ImportFilters,
+    "quarantine": QuarantineFilters,
 }
 _SHAPE = ("where", "limit", "fields", "columns")
 _OF_RUNS = ("events", "snapshots")
@@ -451,4 +512,6 @@ _TIMES: dict[str, sql.Composable] = {
     "snapshots": sql.SQL('s."timestamp"'),
     "tasks": sql.SQL("t.created_at"),
     "environments": sql.SQL("v.created_at"),
+    "imports": sql.SQL("i.created_at"),
+    "quarantine": sql.SQL("q.created_at"),
 }

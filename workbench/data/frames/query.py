@@ -58,6 +58,8 @@ _TABLES = {
     "snapshots": _Table("execution_snapshots", "s", ("state",), {}),
     "tasks": _Table("tasks", "t", ("metadata",), {}),
     "environments": _Table("environments", "v", ("config",), {}),
+    "imports": _Table("imports", "i", ("report",), {}),
+    "quarantine": _Table("quarantine", "q", (), {}),
 }
 
 _UNDATED = "-infinity"  # behind every date
@@ -73,6 +75,8 @@ PAGE_KEYS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "snapshots": (("s.execution_id", "uuid", False), ("s.step_number", "int", False)),
     "tasks": (("t.created_at", "timestamptz", True), ("t.id", "uuid", True)),
     "environments": (("v.created_at", "timestamptz", True), ("v.id", "uuid", True)),
+    "imports": (("i.created_at", "timestamptz", True), ("i.id", "uuid", True)),
+    "quarantine": (("q.created_at", "timestamptz", True), ("q.id", "uuid", True)),
 }
 
 

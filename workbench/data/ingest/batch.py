@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ import psycopg
 from workbench.data.ingest import originals
 from workbench.data.ingest.detect import Found, Reader, Skipped, choose, find, reader
 from workbench.data.ingest.normal import BadLine
+from workbench.data.ingest.quarantine import put_aside
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
 from workbench.data.ingest.rows import clean, import_id
 from workbench.data.ingest.source import Source
@@ -88,7 +90,8 @@ def ingest(
         _attach(error, _failed(error, path, None, format))
         raise
     is_alone = len(found) == 1 and found[0].is_named
-    jobs, files = _plan(found, skipped, format, is_alone=is_alone)
+    aside = partial(put_aside, store, keep_original=keep_originals)
+    jobs, files = _plan(found, skipped, format, is_alone=is_alone, aside=aside)
     bar = _bar(sum(job.source.size_bytes for job in jobs), is_wanted=progress and bool(jobs))
     with closing(bar):
         for job in jobs:
@@ -110,7 +113,12 @@ class _Job:
 
 
 def _plan(
-    found: list[Found], skipped: list[Skipped], format: str | None, *, is_alone: bool
+    found: list[Found],
+    skipped: list[Skipped],
+    format: str | None,
+    *,
+    is_alone: bool,
+    aside: Callable[[Source, str | None, str], None],
 ) -> tuple[list[_Job], list[FileReport | None]]:
     """Choose the readers. A file of another kind met in a folder is skipped; a damaged or a named one is a failure."""
     jobs: list[_Job] = []
@@ -125,6 +133,8 @@ def _plan(
                 skipped.append(Skipped(str(item.path), getattr(error, "reason", None) or str(error)))
                 continue
             failed = _failed(error, item.path, source)
+            if source is not None and not isinstance(error, UnknownFormatError):
+                aside(source, format, failed.error or str(error))
             if is_alone:
                 _attach(error, failed)
                 raise
@@ -136,11 +146,26 @@ def _plan(
     return jobs, files
 
 
+def read_again(store: Store, source: Source, reader: Reader, *, keep_originals: bool) -> FileReport:
+    """Read a file whose bytes were met before, for what this version finds in it and that one did not."""
+    job = _Job(source, reader, 0)
+    return _guarded(store, job, [], is_alone=False, keep_originals=keep_originals, is_retry=True)
+
+
 def _guarded(
-    store: Store, job: _Job, files: list[FileReport | None], *, is_alone: bool, keep_originals: bool
+    store: Store,
+    job: _Job,
+    files: list[FileReport | None],
+    *,
+    is_alone: bool,
+    keep_originals: bool,
+    is_retry: bool = False,
 ) -> FileReport:
     try:
-        return _ingest_file(store, job.source, job.reader, keep_originals=keep_originals)
+        report = _ingest_file(store, job.source, job.reader, keep_originals=keep_originals, is_retry=is_retry)
+        if report.outcome == "failed":
+            put_aside(store, job.source, job.reader.FORMAT, _nothing_in(report), keep_original=keep_originals)
+        return report
     except StoreUnavailableError as error:
         done = [file for file in files if file is not None and file.error is None]
         names = ", ".join(file.path for file in done) or "none"
@@ -153,10 +178,19 @@ def _guarded(
         ) from error
     except (IngestError, MissingExtraError) as error:
         failed = _failed(error, job.source.name, job.source, job.reader.FORMAT)
+        if isinstance(error, IngestError):
+            put_aside(store, job.source, job.reader.FORMAT, failed.error or "", keep_original=keep_originals)
         if is_alone:
             _attach(error, failed)
             raise
         return failed
+
+
+def _nothing_in(report: FileReport) -> str:
+    """Why nothing of a file could be read: what is wrong with its first part."""
+    first = report.bad[0]
+    where = "" if first.line is None else f"line {first.line}: "
+    return f"none of its {report.n_bad:,} parts can be read; {where}{first.reason}"
 
 
 def _failed(error: Exception, path: str | Path, source: Source | None, format: str | None = None) -> FileReport:
@@ -177,12 +211,16 @@ def _said(error: Exception, path: str | Path) -> str:
     return str(error).removeprefix(str(path)).lstrip(": ")
 
 
-def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals: bool = True) -> FileReport:
+def _ingest_file(
+    store: Store, source: Source, reader: Reader, *, keep_originals: bool = True, is_retry: bool = False
+) -> FileReport:
     """Read a file beside others; where it meets what they bring, or what it adds to is there already, alone."""
     is_alone = False
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
-            return _read_file(store, source, reader, is_alone=is_alone, keep_originals=keep_originals)
+            return _read_file(
+                store, source, reader, is_alone=is_alone, keep_originals=keep_originals, is_retry=is_retry
+            )
         except NeedsTurn:
             pass
         except ConflictError as error:
@@ -193,13 +231,15 @@ def _ingest_file(store: Store, source: Source, reader: Reader, *, keep_originals
     raise AssertionError("the last try returns or raises")
 
 
-def _read_file(store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool) -> FileReport:
+def _read_file(
+    store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool, is_retry: bool
+) -> FileReport:
     own = import_id(reader.FORMAT, source.sha256)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        if known := _known(connection, own):
+        if not is_retry and (known := _known(connection, own)):
             if keep_originals and source.size_bytes:
                 _keep(connection, own, source)
             return _as_copy(connection, own, source, known)
@@ -215,7 +255,8 @@ def _read_file(store: Store, source: Source, reader: Reader, *, is_alone: bool, 
         report = writer.finish()
         if not writer.is_first:
             report = _as_copy(connection, own, source, report)
-        if report.outcome in ("nothing found", "failed") or (report.outcome == "already there" and not writer.is_first):
+        is_nothing_new = report.outcome == "already there" and not writer.is_first and not is_retry
+        if report.outcome in ("nothing found", "failed") or is_nothing_new:
             raise psycopg.Rollback(transaction)  # leaves no trace, not even a record of the import
         if keep_originals:
             _keep(connection, own, source)

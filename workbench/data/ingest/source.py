@@ -294,14 +294,14 @@ class Source:
             try:
                 parsed = parse(line.data)
             except ValueError as error:
-                yield BadLine(line.number, str(error))
+                yield BadLine(line.number, str(error), line.data)
                 continue
             if parsed.changed and BAD_NUMBER in parsed.changed:
                 self.is_strict = False
             if type(parsed.value) is dict:
                 yield Record(line.number, parsed.value, line.data, parsed.changed)
             else:
-                yield BadLine(line.number, f"expected a JSON object, found {kind_of(parsed.value)}")
+                yield BadLine(line.number, f"expected a JSON object, found {kind_of(parsed.value)}", line.data)
 
     def document(self) -> Parsed:
         """The whole file parsed as one JSON document.

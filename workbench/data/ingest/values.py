@@ -63,7 +63,7 @@ def _printed(documents: list[bytes], source: Source, pages: tuple[str, ...]) -> 
         try:
             parsed = parse(data)
         except ValueError as error:
-            yield BadLine(line, str(error))
+            yield BadLine(line, str(error), data)
         else:
             yield from _of(line, parsed, data, source, pages)
         line += data.count(b"\n") + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 
 import psycopg
@@ -13,6 +14,7 @@ from workbench.data.ingest.links import Links
 from workbench.data.ingest.marks import mark
 from workbench.data.ingest.merge import Merger
 from workbench.data.ingest.normal import BadLine, Run, Steps
+from workbench.data.ingest.quarantine import Quarantine
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
 from workbench.data.ingest.rows import (
     EVENT_COLUMNS,
@@ -62,6 +64,7 @@ class Writer:
         self._new = Counts()
         self._updated = 0
         self._bad: list[BadLine] = []
+        self._quarantine = Quarantine(source, format)
         self._n_bad = 0
         written = connection.execute(
             "INSERT INTO workbench.imports (id, source, path, sha256, size_bytes) VALUES (%s, %s, %s, %s, %s) "
@@ -74,8 +77,9 @@ class Writer:
     def bad(self, bad: BadLine) -> None:
         """Note a part of the file that cannot be read."""
         self._n_bad += 1
+        self._quarantine.add(bad)
         if len(self._bad) < MAX_BAD_LINES:
-            self._bad.append(bad)
+            self._bad.append(replace(bad, data=None))
 
     def add(self, run: Run) -> None:
         """Write a run, now or together with the next ones."""
@@ -109,11 +113,12 @@ class Writer:
         """Write what is left and the record of the import."""
         self._flush()
         self._links.write(self._connection, self._turn)
-        self._name_runs()
         if self._with_prices:
             self._price()
+        self._name_runs()
         for damage in self._source.damage:
             self.bad(damage)
+        self._quarantine.write(self._connection, self._import)
         report = self._report()
         self._connection.execute(
             "UPDATE workbench.imports SET report = %s::jsonb WHERE id = %s",

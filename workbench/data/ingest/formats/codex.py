@@ -99,7 +99,7 @@ class _Session:
     def take(self, record: Record) -> BadLine | None:
         line = read_line(record.value)
         if isinstance(line, str):
-            return BadLine(record.line, line)
+            return BadLine(record.line, line, record.data)
         step, written = line.step, record.value.get("timestamp")
         step.source_id = step.span_id = self._ids.of(line.own_id, record.data)
         step.timestamp = when(written, self.source)

@@ -120,7 +120,7 @@ def _lines(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
             continue
         if not is_request(record.value):
             reason = "not an OTLP request: no resourceSpans, resourceLogs or resourceMetrics"
-            yield BadLine(record.line, reason)
+            yield BadLine(record.line, reason, record.data)
             continue
         own = source.own_bytes(record)
         for n, item in enumerate(from_json(record.value, line=record.line)):
