@@ -148,6 +148,11 @@ class Workbench:
         """What could not be read, newest first. See :meth:`workbench.data.frames.load.Frames.quarantine`."""
         return self.frames.quarantine(**filters)
 
+    @takes(ExecutionFilters)
+    def costs(self, *, by: str | None = None, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
+        """Tokens and cost by run or group, and what is unpriced. See :func:`workbench.data.costs.ledger.costs`."""
+        return self.frames.costs(by=by, **filters)
+
     def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""
         return self.frames.pages(frame, run, size=size, **filters)

@@ -171,6 +171,17 @@ class Frames:
         """
         return self._frame("quarantine", {**filters})
 
+    @takes(ExecutionFilters)
+    def costs(self, *, by: str | None = None, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
+        """Tokens and cost by run or group, with what is unpriced. See :func:`workbench.data.costs.ledger.costs`."""
+        from workbench.data.costs.ledger import costs
+
+        return costs(self, by=by, **filters)
+
+    def chosen(self, frame: str, filters: Mapping[str, Any]) -> sql.Composable:
+        """SQL of the rows of a frame's table that pass its filters: what an aggregate is made of."""
+        return self._query(frame, {**filters}).rows()
+
     # -- more than memory --------------------------------------------------------------------------------------------
 
     def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:

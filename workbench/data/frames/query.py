@@ -152,6 +152,21 @@ class Query:
     ) -> sql.Composable:
         """The whole query; with ``after``, of the rows behind that key; with ``blocks``, of that part of the table."""
         table = _TABLES[self.frame]
+        ordered = self._order() if self.is_ordered or with_keys else _sql("")
+        return _sql("SELECT {} FROM ({}) {} {}{}").format(
+            _sql(", ").join(self._selected(with_keys)), self.rows(after=after, with_keys=with_keys, blocks=blocks),
+            _sql(table.alias), _sql(" ").join(map(_sql, self._joins(self._sent()))), ordered,
+        )  # fmt: skip
+
+    def rows(
+        self,
+        *,
+        after: tuple[str, ...] | None = None,
+        with_keys: bool = False,
+        blocks: tuple[int | None, int | None] = (None, None),
+    ) -> sql.Composable:
+        """The rows of the one table that are chosen, whole."""
+        table = _TABLES[self.frame]
         conditions = list(self.conditions)
         for block, sign in zip(blocks, (">=", "<"), strict=True):
             if block is not None:
@@ -161,13 +176,9 @@ class Query:
             conditions.append(self._behind(after))
         ordered = _sql("") if not (self.is_ordered or with_keys) else self._order()
         limit = _sql("") if self.limit is None else _sql(" LIMIT {}").format(sql.Literal(self.limit))
-        inner = _sql("SELECT {a}.* FROM {source} {a}{where}{order}{limit}").format(
+        return _sql("SELECT {a}.* FROM {source} {a}{where}{order}{limit}").format(
             a=_sql(table.alias), source=self._source(), where=filters.all_of(conditions), order=ordered, limit=limit
         )
-        return _sql("SELECT {} FROM ({}) {} {}{}").format(
-            _sql(", ").join(self._selected(with_keys)), inner, _sql(table.alias),
-            _sql(" ").join(map(_sql, self._joins(self._sent()))), ordered,
-        )  # fmt: skip
 
     def sort(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The order that the server was not asked for; runs are mostly written, and so read, in it."""
