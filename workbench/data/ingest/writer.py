@@ -54,6 +54,7 @@ class Writer:
         self._format = format
         self._links = Links(reader)
         self._is_open = getattr(reader, "is_open", None)
+        self._marks_itself = getattr(reader, "MARKS", False)
         self._source = source
         self._import = import_id(format, source.sha256)
         self._maker = RowMaker(format, source, self._import)
@@ -96,7 +97,7 @@ class Writer:
         self._links.add(run)
 
     def _mark(self, run: Run) -> None:
-        if not isinstance(run.steps, Steps):  # of steps that are made anew, their reader sets the marks
+        if not self._marks_itself and not isinstance(run.steps, Steps):
             mark(run.steps, self._is_open)
 
     def _add_repeated(self, execution: uuid.UUID, run: Run) -> None:

@@ -29,7 +29,7 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
-from workbench.data.ingest.formats.atif_step import read_step
+from workbench.data.ingest.formats.atif_step import own_id, read_step
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.openai_usage import disjoint, price
@@ -41,6 +41,7 @@ HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*"ATIF-v')
 _KNOWN = {f"ATIF-v1.{minor}" for minor in range(9)}
+_CONTINUATION = re.compile(r"(?P<parent>.+)-cont-\d+")
 _CHILD = re.compile(r"(?P<parent>.+)-summarization-\d+-[a-z]+")  # as the format's own agent names them
 _TOTALS = {"prompt_tokens": "total_prompt_tokens", "completion_tokens": "total_completion_tokens",
            "cached_tokens": "total_cached_tokens"}  # fmt: skip
@@ -64,6 +65,8 @@ class _Document:
     parent: str | None = None
     where: str = ""  # shown before the reason of what cannot be read
     started_by: Mapping[str, Any] | None = None
+    spawned_by: str | None = None
+    is_continued: bool = False
     children: list[_Document] = field(default_factory=list)
 
     def below(self) -> Iterator[_Document]:
@@ -82,8 +85,10 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     if not isinstance(value, dict) or not isinstance(value.get("steps"), list):
         yield BadLine(None, f"expected an object with a list steps, found {kind_of(value)}")
         return
-    parent = _CHILD.fullmatch(str(value.get("session_id")))
+    session = str(value.get("session_id"))
+    parent = _CHILD.fullmatch(session) or _CONTINUATION.fullmatch(session)
     documents = [_Document(value, _source_id(value, source), parent.group("parent") if parent else None)]
+    documents[0].is_continued = parent is not None and parent.re is _CONTINUATION
     for document in documents:  # grows while it is walked: no trajectory is too deep
         for item in _children(document, source):
             if isinstance(item, BadLine):
@@ -115,7 +120,7 @@ def _opening(record: Mapping[str, Any]) -> list[Any]:
 
 def _children(document: _Document, source: Source) -> Iterator[_Document | BadLine]:
     """The trajectories of sub-agents that lie in another."""
-    references = _references(document.record)
+    references, spawns = _references(document.record), _spawns(document.record)
     seen: Counter[str] = Counter()
     for index, record in enumerate(elements(document.record.get("subagent_trajectories"))):
         where = f"{document.where}sub-agent {index}: "
@@ -136,6 +141,7 @@ def _children(document: _Document, source: Source) -> Iterator[_Document | BadLi
             document.source_id,
             where,
             references.get(own or ""),
+            spawned_by=spawns.get(own or ""),
         )
 
 
@@ -178,11 +184,25 @@ def _run(document: _Document, source: Source) -> Iterator[Run | BadLine]:
         input={"prompt": asked} if asked else None,
         output=last_answer(steps),
         parent_source_id=document.parent,
+        spawned_by=document.spawned_by,
+        link="continued" if document.is_continued else None,
+        spawns=_spawns(record),
         metadata=_metadata(document),
         steps=steps,
     )
     run.usage, run.cost_usd = _totals(document, steps, source)
     yield run
+
+
+def _spawns(record: Mapping[str, Any]) -> dict[str, str]:
+    """The trajectories in files of their own that a step refers to, by the ids that they may have there."""
+    found: dict[str, str] = {}
+    for step in map(mapping, elements(record.get("steps"))):
+        for result in map(mapping, elements(mapping(step.get("observation")).get("results"))):
+            for reference in map(mapping, elements(result.get("subagent_trajectory_ref"))):
+                ids = [text_or_none(reference.get(key)) for key in ("session_id", "trajectory_id")]
+                found |= {name: own_id(step) for name in (*ids, "/".join(filter(None, ids))) if name}
+    return found
 
 
 def _metadata(document: _Document) -> dict[str, Any]:

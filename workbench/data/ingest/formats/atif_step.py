@@ -25,7 +25,7 @@ def read_step(record: Mapping[str, Any], number: int, model: str | None, source:
     role = _ROLES.get(author) if isinstance(author, str) else None
     step = Step(
         "message" if role else "log",
-        source_id=_id(record),
+        source_id=own_id(record),
         name=role or text_or_none(author),
         agent="user" if role == "user" else None,
         category=role,
@@ -45,7 +45,7 @@ def read_step(record: Mapping[str, Any], number: int, model: str | None, source:
     return step
 
 
-def _id(record: Mapping[str, Any]) -> str:
+def own_id(record: Mapping[str, Any]) -> str:
     """The step's own number and what was said: trajectories that share a session id may both have a step 1."""
     said = [record.get(key) for key in ("source", "message", "reasoning_content", "tool_calls")]
     number = record.get("step_id")

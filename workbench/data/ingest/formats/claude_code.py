@@ -26,6 +26,7 @@ from workbench.data.ingest.source import Head, Record, Source
 
 FORMAT = "claude-code"
 TITLE = "Claude Code sessions (.jsonl) and web exports (.json)"
+MARKS = True  # set here, line by line: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
@@ -127,6 +128,14 @@ def _run(session: Session, steps: Sequence[Step]) -> Run:
         metadata=_metadata(session),
         steps=steps,
     )
+    if not is_agent:
+        run.parent_source_id, run.spawned_by = session.resumed(own)
+        run.link = "resumed" if run.spawned_by or run.parent_source_id else None
+        run.spawns = {
+            f"{own}/agent-{agent}": call.uuid
+            for agent, call_id in session.agents.items()
+            if (call := session.calls.get(call_id)) is not None and call.uuid is not None
+        }
     _judge(run, session)
     return run
 

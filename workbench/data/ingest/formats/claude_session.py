@@ -19,7 +19,7 @@ import numpy as np
 from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.formats.claude_line import Line, read_line
 from workbench.data.ingest.identity import Ids, line_id
-from workbench.data.ingest.normal import Usage
+from workbench.data.ingest.normal import Mark, Usage
 from workbench.data.ingest.source import Record, Source
 from workbench.data.ingest.times import when
 
@@ -125,6 +125,13 @@ class Session:
         self._renamed: dict[int, str] = {}  # line number → its id, where a line before has the same
         self._times = array("q")
         self._clock = _NEVER
+        self.late: set[int] = set()  # lines written behind one of a later time
+        self.results: set[str] = set()  # call_ids that have a result
+        self.agents: dict[str, str] = {}  # id of a sub-agent with a file of its own → call_id
+        self.resumes: str | None = None  # uuid of a line of another session that this one goes on from
+        self._latest = _NEVER
+        self._last_of: dict[str, str] = {}  # session → uuid of its last line here
+        self._is_begun = False
         self._has_agent_id = False
         self._is_all_agent = True
 
@@ -148,6 +155,11 @@ class Session:
                 self.common.setdefault(name, value[name])
         if isinstance(value.get("sessionId"), str):
             self.sessions[value["sessionId"]] += 1
+            if line.uuid is not None:
+                self._last_of[value["sessionId"]] = line.uuid
+        told = value.get("toolUseResult")
+        if line.results and isinstance(told, dict) and isinstance(told.get("agentId"), str):
+            self.agents[told["agentId"]] = str(line.results[0].get("call_id"))
         self.n_lines += 1
         return line
 
@@ -171,6 +183,9 @@ class Session:
     def _place(self, moment: datetime | None) -> None:
         if moment is not None:
             self._clock = (moment - _EPOCH) // _US
+            if self._clock < self._latest:
+                self.late.add(self.n_lines)
+            self._latest = max(self._latest, self._clock)
             self.started_at = moment if self.started_at is None else min(self.started_at, moment)
             self.completed_at = moment if self.completed_at is None else max(self.completed_at, moment)
         self._times.append(self._clock)
@@ -182,6 +197,9 @@ class Session:
             self.main.take(line, place)
         if line.is_conversation:
             self.conversation.take(step.text, place)
+        if line.uuid is not None and not line.is_sidechain and not self._is_begun:
+            # The first line of a session that goes on from another names the line it goes on from.
+            self._is_begun, self.resumes = True, line.parent
         if line.is_prompt and not line.is_sidechain:
             self.n_prompts += 1
             self.prompts.take(step.text, place)
@@ -201,6 +219,8 @@ class Session:
                 self.calls[call["call_id"]] = Call(n, line.uuid, call.get("name"))
         for result in line.results:
             call_id = result.get("call_id")
+            if isinstance(call_id, str):
+                self.results.add(call_id)
             if isinstance(call_id, str) and step.timestamp is not None:
                 self.answered[call_id] = max(self.answered.get(call_id, step.timestamp), step.timestamp)
         for start in line.starts:
@@ -219,6 +239,26 @@ class Session:
     def is_agent_file(self) -> bool:
         """Whether the file holds one sub-agent and nothing of the session that started it."""
         return self._is_all_agent and self._has_agent_id
+
+    def mark_of(self, number: int, line: Line) -> Mark | None:
+        """What the place of a line lacks, when all have been taken."""
+        calls = [call.get("call_id") for call in line.calls]
+        if any(isinstance(call, str) and call not in self.results for call in calls):
+            return "unfinished"
+        answers = [result.get("call_id") for result in line.results]
+        if answers and not any(isinstance(call, str) and call in self.calls for call in answers):
+            return "orphaned"
+        if line.parent is not None and line.parent not in self.ids and line.parent != self.resumes:
+            return "orphaned"
+        return "out_of_order" if number in self.late else None
+
+    def resumed(self, own: str) -> tuple[str | None, str | None]:
+        """The session that this one goes on from, where its lines say so, and the line there."""
+        before = next((session for session in self.sessions if session != own), None)
+        if before is not None:
+            return before, self._last_of.get(before)
+        is_elsewhere = self.resumes is not None and self.resumes not in self.ids
+        return None, self.resumes if is_elsewhere else None
 
     @property
     def own_lane(self) -> Lane:

@@ -98,3 +98,4 @@ class Finisher:
         if line.usage is not None and (line.message_id is None or self._session.bills[line.message_id].line == number):
             step.usage, step.cost_usd = usage_of(line.usage), line.cost_usd
         step.extra = extra or None
+        step.mark = self._session.mark_of(number, line)

@@ -244,6 +244,7 @@ class _Session:
         spawned = text_or_none(self._meta.get("parent_thread_id")) or text_or_none(parent.get("parent_thread_id"))
         is_agent = spawned is not None or "subagent" in mapping(self._meta.get("source"))
         source_id = self._session_id()
+        copied = [line.step.source_id for line in self.lines if line.is_copied and line.own_id]
         above = spawned or self._parent
         run = Run(
             source_id=source_id,
@@ -257,11 +258,24 @@ class _Session:
             usage=total(step.usage for step in steps),
             reported_usage=self._tokens.reported,
             parent_source_id=above if above != source_id else None,
+            spawned_by=copied[-1] if copied and not spawned and above not in (None, source_id) else None,
+            link="forked" if self._parent is not None and not spawned and above not in (None, source_id) else None,
+            spawns=self._spawns(),
             metadata=self._metadata(own, prompts),
             steps=steps,
         )
         judge(run, own)
         return run
+
+    def _spawns(self) -> dict[str, str]:
+        """The threads that were started here, and the call that started each."""
+        calls = {line.call_id: line.step.source_id for line in self.lines if line.step.event_type == "tool_call"}
+        found = {}
+        for line in self.lines:
+            thread = text_or_none(line.payload.get("new_thread_id"))
+            if line.type == "collab_agent_spawn_end" and thread is not None:
+                found[thread] = calls.get(line.call_id) or line.step.source_id
+        return found
 
     def _session_id(self) -> str:
         for name in ("id", "session_id"):

@@ -20,6 +20,8 @@ from workbench.data.ingest.values import values
 FORMAT = "openinference"
 TITLE = "OpenInference and OpenTelemetry span dumps (.json, .jsonl)"
 
+HAS_PARENTS = True  # a trace may link to another
+
 
 def detect(head: Head) -> float:
     """How surely the file is one of these."""

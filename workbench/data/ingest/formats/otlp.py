@@ -24,6 +24,8 @@ TITLE = "OpenTelemetry traces: OTLP JSON, JSON lines, protobuf"
 _PROTOBUF_NAMES = (".pb", ".binpb", ".protobuf", ".otlp")
 _PROTOBUF_SIGNS = (b"service.name", b"telemetry.sdk", b"gen_ai.")
 
+HAS_PARENTS = True  # a trace may link to another
+
 
 def detect(head: Head) -> float:
     """Certainty that a file holds OTLP requests."""

@@ -288,6 +288,10 @@ def _run(trace_id: str, tree: SpanTree, steps: list[Step], format: str) -> Run:
         steps=steps,
     )
     run.metadata = _metadata(tree, top)
+    # What the outermost span links to in another trace is what it goes on from: a trace has no other parent.
+    link = next((link for link in (top.links if top is not None else ()) if link.get("trace_id") != trace_id), {})
+    if link.get("trace_id"):
+        run.parent_source_id, run.spawned_by, run.link = link["trace_id"], link.get("span_id"), "continued"
     return run
 
 

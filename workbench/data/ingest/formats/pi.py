@@ -184,6 +184,7 @@ class _Session:
         models = Counter(step.model for step in steps if step.model)
         source_id = self._session_id()
         above = _UUID.findall(self._above or "")
+        copied = [entry.step.source_id for entry in self.entries if "is_copied" in entry.extra]
         run = Run(
             source_id=source_id,
             agent_type=FORMAT,
@@ -196,6 +197,8 @@ class _Session:
             usage=total(step.usage for step in steps),
             cost_usd=self._cost(),
             parent_source_id=above[-1].lower() if above and above[-1].lower() != source_id else None,
+            spawned_by=copied[-1] if copied and above and above[-1].lower() != source_id else None,
+            link="forked" if above and above[-1].lower() != source_id else None,
             metadata=self._metadata(prompts, models),
             steps=steps,
         )
