@@ -217,6 +217,14 @@ class Workbench:
 
         return retry(self.store, which)
 
+    def export(
+        self, run: Any, output: str | Path | None = None, *, format: str = "original", **options: Any
+    ) -> bytes | Path:
+        """Write one run as a file that other tools read. See :func:`workbench.data.export.export`."""
+        from .data.export import export
+
+        return export(self.store, self.frames.run_id(run), output, format=format, **options)
+
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""
         from .replay.record import Recording

@@ -20,7 +20,7 @@ from workbench.cli import bring, shell
 
 VERBS = {
     "ingest", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff", "sql",
-    "doctor", "tasks", "environments", "db", "costs",
+    "doctor", "tasks", "environments", "db", "costs", "export",
 }  # fmt: skip
 
 

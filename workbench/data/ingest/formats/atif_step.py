@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, count, elements, mapping, number, rest, text_or_none
+from workbench.data.ingest.chat import arguments, count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Step
 from workbench.data.ingest.openai_usage import disjoint, price
+from workbench.data.ingest.parse import parse
 from workbench.data.ingest.parts import plain_text
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import when
 
 _ROLES = {"system": "system", "user": "user", "agent": "assistant"}
 _COUNTED = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")
+_WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens")  # part of the prompt
+_REASONING = ("reasoning_output_tokens", "reasoning_tokens")
 _COPIED = "of a step copied from an earlier trajectory: counted there, the source's own numbers kept in data.extra"
 _UNNAMED = "names no call in the source: taken as the answer of the step's last open call"
 
@@ -65,7 +69,13 @@ def _act(step: Step, record: Mapping[str, Any], extra: dict[str, Any], source: S
     calls = [_call(call) for call in listed if isinstance(call, dict)]
     if len(calls) == len(listed):
         extra.pop("tool_calls", None)
-    left = _answer(calls, elements(mapping(record.get("observation")).get("results")), source)
+    results = elements(mapping(record.get("observation")).get("results"))
+    if not calls and len(results) == 1 and _ours(record).get("event_type") == "tool_result":
+        _result(step, mapping(results[0]))
+    left = _answer(calls, results, source)
+    for call in calls:
+        if "call_id" in _ours(call):  # the id that a call without one was given
+            call["call_id"] = _ours(call)["call_id"]
     _observed(mapping(record.get("observation")), left, extra)
     if calls:
         if step.event_type == "reasoning":
@@ -75,13 +85,42 @@ def _act(step: Step, record: Mapping[str, Any], extra: dict[str, Any], source: S
         step.name, step.tool_calls = step.tool["name"], more or None
 
 
+def _result(step: Step, result: Mapping[str, Any]) -> None:
+    """Make a step the answer to a call that is not in the trajectory, as it was when Workbench wrote it."""
+    call = mapping(_ours(result).get("call"))
+    step.event_type, step.role, step.category, step.name = "tool_result", "tool", "tool", text_or_none(call.get("name"))
+    step.tool = known(name=step.name, call_id=call.get("call_id"), result=_content(result))
+    step.agent = None
+
+
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    given = arguments(call.get("arguments"))
+    how = _ours(call).get("arguments")
+    if how in ("input", "none") and isinstance(given, dict):
+        given = given.get("input") if how == "input" else None  # they were no object when Workbench wrote them
     return {
         **(rest(call, "function_name", "tool_call_id", "arguments") or {}),
         "name": call.get("function_name"),
         "call_id": call.get("tool_call_id"),
-        "arguments": arguments(call.get("arguments")),
+        "arguments": given,
     }
+
+
+def _ours(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Workbench said beside a call or a result that it wrote."""
+    return mapping(mapping(record.get("extra")).get("workbench"))
+
+
+def _content(result: Mapping[str, Any]) -> Any:
+    """What a call gave: the value itself where it was no text when Workbench wrote it as one."""
+    content = result.get("content")
+    if _ours(result).get("content") != "json" or not isinstance(content, str):
+        return content
+    try:
+        parsed = parse(content.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return content
+    return content if parsed.changed else parsed.value
 
 
 def _answer(calls: list[dict[str, Any]], results: list[Any], source: Source) -> list[Any]:
@@ -93,7 +132,7 @@ def _answer(calls: list[dict[str, Any]], results: list[Any], source: Source) -> 
         call_id = result.get("source_call_id") if isinstance(result, dict) else None
         call = by_id.get(call_id) if isinstance(call_id, str) else None
         if call is not None and "result" not in call:
-            call["result"] = result.get("content")
+            call["result"] = _content(result)
             if more := rest(result, "content", "source_call_id"):
                 left.append({"source_call_id": call_id, **more})
         elif isinstance(result, dict) and call_id is None:
@@ -104,7 +143,7 @@ def _answer(calls: list[dict[str, Any]], results: list[Any], source: Source) -> 
     still_open = [call for call in calls if "result" not in call]
     if len(unnamed) <= len(still_open):
         for call, result in zip(still_open[len(still_open) - len(unnamed) :], unnamed, strict=True):
-            call["result"] = result.get("content")
+            call["result"], call["source_call_id"] = _content(result), None
             source.kept("result", _UNNAMED)
             if more := rest(result, "content"):
                 left.append(more)
@@ -123,6 +162,22 @@ def _observed(observation: Mapping[str, Any], left: list[Any], extra: dict[str, 
         extra["observation"] = more
 
 
+def _details(
+    metrics: Mapping[str, Any], prompt: int | None, read: int | None
+) -> tuple[int | None, int | None, int | None]:
+    """Tokens written to a cache, of reasoning, and kept for an hour: the format leaves them to ``metrics.extra``.
+
+    The names are those of the format's own agents; as parts they are only taken where they fit into the whole.
+    """
+    extra = mapping(metrics.get("extra"))
+    written = next((n for name in _WRITTEN if (n := count(extra.get(name))) is not None), None)
+    if written is not None and (prompt is None or written + (read or 0) > prompt):
+        written = None
+    reasoning = next((n for name in _REASONING if (n := count(extra.get(name))) is not None), None)
+    long = count(mapping(extra.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    return written, reasoning, long if written is not None and (long or 0) <= written else None
+
+
 def _count(step: Step, record: Mapping[str, Any], extra: dict[str, Any], model: str | None, source: Source) -> None:
     """Set model, tokens and cost, once: a copied step was counted where it was copied from."""
     metrics = mapping(record.get("metrics"))
@@ -135,15 +190,23 @@ def _count(step: Step, record: Mapping[str, Any], extra: dict[str, Any], model: 
     if record.get("is_copied_context") is True:
         source.changed("tokens", _COPIED)
         return
+    prompt, read = count(metrics.get("prompt_tokens")), count(metrics.get("cached_tokens"))
+    written, reasoning, long = _details(metrics, prompt, read)
     step.usage = disjoint(
-        prompt=count(metrics.get("prompt_tokens")),
-        read=count(metrics.get("cached_tokens")),
+        prompt=prompt,
+        read=read,
+        written=written,
         output=count(metrics.get("completion_tokens")),
+        reasoning=reasoning,
         source=source,
     )
+    if long is not None and step.usage is not None:
+        step.usage = replace(step.usage, cache_write_1h_tokens=long)
     step.cost_usd = price(number(metrics.get("cost_usd")), step.usage, source)
     placed = [key for key in _COUNTED if key != "cost_usd" and count(metrics.get(key)) is not None]
-    placed += ["cost_usd"] if number(metrics.get("cost_usd")) is not None else []
+    if prompt is not None and prompt < (read or 0):
+        placed.remove("prompt_tokens")  # what is stored cannot tell how many there were
+    placed += ["cost_usd"] if step.cost_usd is not None else []
     extra.pop("metrics", None)
     if more := rest(metrics, *placed):
         extra["metrics"] = more

@@ -1,0 +1,45 @@
+"""Verbs that give runs away: export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from .look import given
+from .shell import Shell
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command()(export)
+
+
+def export(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="Id of a run, or its first characters.", metavar="RUN")],
+    format: Annotated[str, typer.Option(help="What to write: atif, …")] = "original",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; without it, stdout.", metavar="FILE")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Of the format: 1.7 or 1.8 of ATIF.")] = None,
+) -> None:
+    """Write one run as a file that other tools read.
+
+    Without --output the file's bytes go to stdout; with it the path does, or with --json {"output", "size_bytes"}.
+    """
+    shell: Shell = ctx.obj
+    if shell.json and output is None:
+        raise ConfigurationError("--json says where the file is: name it with --output FILE.")
+    with shell.bench() as bench:
+        found = bench.export(run, output, format=format, **given(version=version))
+    if isinstance(found, bytes):
+        sys.stdout.buffer.write(found)
+        sys.stdout.flush()
+    elif shell.json:
+        shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
+    else:
+        print(found)
