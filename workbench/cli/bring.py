@@ -29,7 +29,10 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders of agent history.", metavar="PATH")],
+    # Text, not Path: a Path would make one slash of the two in postgresql://.
+    paths: Annotated[
+        list[str], typer.Argument(help="Files and folders of agent history; or postgresql://…", metavar="PATH")
+    ],
     format: Annotated[str | None, typer.Option(help="Read as this format instead of detecting it.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     originals: Annotated[

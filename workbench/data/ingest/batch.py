@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.ingest import originals
-from workbench.data.ingest.detect import Found, Reader, Skipped, choose, find, reader
+from workbench.data.ingest.database import is_url, url_name
+from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.quarantine import put_aside
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
@@ -58,7 +59,9 @@ def ingest(
     store
         Where to.
     paths
-        Files, or folders to walk (hidden files left out); ``.gz`` is read as it is.
+        Files, or folders to walk (hidden files left out); ``.gz`` is read as it is. Or the URL of a Postgres in which
+        LangGraph keeps its checkpoints (``postgresql://user:password@host/db?schema=…&thread=…``), where nothing is
+        written.
     format
         A name in ``READERS`` (``tau2``, ``claude-code``, ``otlp``, …); told from the content when not given.
     progress
@@ -83,13 +86,14 @@ def ingest(
     """
     if format is not None:
         reader(format)  # a wrong name is an error before anything is read
+    urls, paths = _urls(paths)
     try:
         found, skipped = find(paths)
     except IngestError as error:
         path = getattr(error, "path", "")
         _attach(error, _failed(error, path, None, format))
         raise
-    is_alone = len(found) == 1 and found[0].is_named
+    is_alone = len(found) == 1 and found[0].is_named and not urls
     aside = partial(put_aside, store, keep_original=keep_originals)
     jobs, files = _plan(found, skipped, format, is_alone=is_alone, aside=aside)
     bar = _bar(sum(job.source.size_bytes for job in jobs), is_wanted=progress and bool(jobs))
@@ -102,7 +106,35 @@ def ingest(
             files[job.place] = _guarded(store, job, files, is_alone=is_alone, keep_originals=keep_originals)
             bar.update(until - bar.n)  # what is known is not read again
             job.source.forget()
+    for url in urls:
+        _ingest_database(store, url, format, files, is_alone=len(urls) == 1 and not paths)
     return IngestReport(tuple(file for file in files if file is not None), tuple(skipped))
+
+
+def _urls(paths: str | Path | Iterable[str | Path]) -> tuple[list[str], list[str | Path]]:
+    """What was named, URLs of databases apart."""
+    named = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    urls = [path for path in named if isinstance(path, str) and is_url(path)]
+    return urls, [path for path in named if path not in urls]
+
+
+def _ingest_database(
+    store: Store, url: str, format: str | None, files: list[FileReport | None], *, is_alone: bool
+) -> None:
+    """Read the parts of a database, each as if it were a file."""
+    chosen = database_reader(format)
+    try:
+        for part in chosen.parts(url):
+            files.append(None)
+            job = _Job(part, chosen, len(files) - 1)
+            # There are no bytes to keep: the original is the tables.
+            files[-1] = _guarded(store, job, files, is_alone=False, keep_originals=False)
+    except IngestError as error:
+        failed = _failed(error, url_name(url), None, chosen.FORMAT)
+        if is_alone:
+            _attach(error, failed)
+            raise
+        files.append(failed)
 
 
 @dataclass(slots=True)

@@ -37,7 +37,10 @@ READERS = {
     "openhands": "openhands",
     "sts": "sts",
     "hub-chat": "hub_chat",
+    "langgraph": "langgraph",
 }
+# Those that read the tables of a database too: their module has ``parts(url) -> Iterator[Part]``.
+_OF_DATABASES = ("langgraph",)
 SURE_ENOUGH = 0.5
 
 
@@ -78,6 +81,30 @@ def reader(name: str) -> Reader:
             f"Unknown format {name!r}. Known formats: {', '.join(READERS)}.", format=name, known=tuple(READERS)
         )
     return cast(Reader, import_module(f"workbench.data.ingest.formats.{READERS[name]}"))
+
+
+class DatabaseReader(Reader, Protocol):
+    """The shape of a module that reads a database too."""
+
+    parts: Callable[[str], Iterator[Source]]
+
+
+def database_reader(name: str | None) -> DatabaseReader:
+    """The reader of the tables behind a URL.
+
+    Raises
+    ------
+    UnknownFormatError
+        There is no such format, or it is one of files.
+    """
+    if name is not None and name not in _OF_DATABASES:
+        raise UnknownFormatError(
+            f"The format {name!r} is read from files, not over a connection. Formats read from a database: "
+            f"{', '.join(_OF_DATABASES)}.",
+            format=name,
+            known=_OF_DATABASES,
+        )
+    return cast(DatabaseReader, reader(name or _OF_DATABASES[0]))
 
 
 def choose(source: Source, *, format: str | None = None) -> Reader:
