@@ -80,7 +80,7 @@ def test_protobuf_and_json_of_one_capture_make_the_same_rows(store: Store, share
     (second,) = ingest(store, folder / "openai-v2.captured.pb", progress=False).files
 
     assert (first.outcome, second.outcome) == ("new", "already there")
-    assert rows(store) == before
+    assert {**rows(store), "imports": []} == {**before, "imports": []}
 
 
 def test_a_failed_call_at_the_end_fails_its_run(shared_data: Path) -> None:

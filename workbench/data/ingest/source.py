@@ -372,7 +372,9 @@ class Source:
     def _raw(self) -> io.BufferedReader:
         if self.path is None:
             return io.BufferedReader(io.BytesIO(self.content or b""))  # pyright: ignore[reportArgumentType]
-        return io.BufferedReader(_BoundedFile(self.path, self.size_bytes, self.on_read), _BUFFER_BYTES)
+        return io.BufferedReader(
+            _BoundedFile(self.path, self.size_bytes, self.on_read if self._is_noting else None), _BUFFER_BYTES
+        )
 
 
 _UTF16 = Note("changed", "text", "decoded from UTF-16, stored as UTF-8")

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.complete import Complete
 from workbench.data.ingest.formats.langsmith_row import is_row, step_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
+from workbench.data.ingest.parse import parse
 from workbench.data.ingest.source import Head, Source, kind_of
 from workbench.data.ingest.values import values
 
@@ -39,11 +41,21 @@ is_open = has_no_end
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
-    """One run per trace, in the order in which traces first appear; what is no row is reported."""
+    """One run per trace, in the order in which they first appear (of a long file: end); what is no row is reported."""
     source.is_strict = True
     traces: dict[str, list[dict[str, Any]]] = {}
     raw: dict[int, bytes] = {}  # by the identity of the first row of a line whose text is not what was parsed
+    complete = Complete(source, _traces_of)
+
+    def run(trace_id: str) -> Run:
+        rows = traces.pop(trace_id)
+        steps = [step_of(row, source) for row in rows]
+        for row, step in zip(rows, steps, strict=True):
+            step.raw = raw.pop(id(row), None)
+        return _run(trace_id, steps, source)
+
     for item in values(source, "runs", "data"):
+        yield from (run(trace_id) for trace_id in complete.before(item.line) if trace_id in traces)
         if isinstance(item, BadLine):
             yield item
             continue
@@ -54,11 +66,15 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                     raw[id(row)] = item.data
             else:
                 yield BadLine(item.line, f"expected a run with id and run_type, found {kind_of(row)}")
-    for trace_id, rows in traces.items():
-        steps = [step_of(row, source) for row in rows]
-        for row, step in zip(rows, steps, strict=True):
-            step.raw = raw.get(id(row))
-        yield _run(trace_id, steps, source)
+    yield from map(run, list(traces))
+
+
+def _traces_of(line: bytes) -> set[str]:
+    try:
+        record = parse(line).value
+    except ValueError:
+        return set()
+    return {_trace_id(row) for row in _flat(record) if isinstance(row, dict) and is_row(row)}
 
 
 def _flat(record: Any) -> Iterator[Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.formats.openinference_span import is_span, span_of
-from workbench.data.ingest.formats.otlp_records import Span
+from workbench.data.ingest.formats.otlp_records import Span, id_of
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
@@ -35,10 +36,20 @@ def detect(head: Head) -> float:
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
-    """One run per trace, in the order in which the traces first appear; what is no span is reported."""
+    """One run per trace, in the order in which they first appear (of a long file: end); what is no span is reported."""
     traces: dict[str, dict[str, Span]] = {}
     raw: dict[str, bytes] = {}
+    complete = Complete(source, lambda line: filter(None, (id_of(own, 16) for own in trace_ids(line))))
+
+    def run(trace_id: str) -> Run:
+        found = run_of(trace_id, traces.pop(trace_id).values(), format=FORMAT)
+        for step in found.steps:
+            step.raw = raw.pop(step.source_id or "", None)
+            step.source_id = step.span_id
+        return found
+
     for item in values(source, "data", "spans"):
+        yield from (run(trace_id) for trace_id in complete.before(item.line) if trace_id in traces)
         if isinstance(item, BadLine):
             yield item
             continue
@@ -54,12 +65,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         spans[own] = span
         if item.data is not None:
             raw[own] = item.data
-    for trace_id, spans in traces.items():
-        run = run_of(trace_id, spans.values(), format=FORMAT)
-        for step in run.steps:
-            step.raw = raw.get(step.source_id or "")
-            step.source_id = step.span_id
-        yield run
+    yield from map(run, list(traces))
 
 
 is_open = has_no_end

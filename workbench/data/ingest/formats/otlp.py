@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.formats.otlp_json import ROOTS, from_json, is_request
 from workbench.data.ingest.formats.otlp_protobuf import from_protobuf
-from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Metrics, Span, Unread
+from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Metrics, Span, Unread, id_of
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
@@ -43,7 +44,7 @@ _JSON_KEYS = {*ROOTS, *("".join(f"_{c.lower()}" if c.isupper() else c for c in r
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
-    """Yield the runs of a file, one per trace, in the order in which the traces first appear.
+    """Yield the runs of a file, one per trace, in the order in which they first appear; of a long file, as they end.
 
     Raises
     ------
@@ -55,7 +56,16 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     spans: dict[str, dict[str, Span]] = {}
     logs: dict[str, dict[str, LogRecord]] = {}
     raw: dict[str, bytes] = {}  # identity of the first record of a line whose text is not what was parsed
+    complete = Complete(source, lambda line: filter(None, (id_of(own, 16) for own in trace_ids(line))))
+
+    def run(trace_id: str) -> Run:
+        found = run_of(trace_id, spans.pop(trace_id, {}).values(), logs.pop(trace_id).values())
+        for step in found.steps if raw else ():
+            step.raw = raw.pop(step.source_id or "", None)
+        return found
+
     for item in _items(source, raw):
+        yield from (run(trace_id) for trace_id in complete.before(getattr(item, "line", None)) if trace_id in logs)
         match item:
             case BadLine():
                 yield item
@@ -70,11 +80,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                 source.lost("log records", "kept out: they name no trace")
             case LogRecord(trace_id=str(trace_id)):
                 _add(logs.setdefault(trace_id, {}), item, source)
-    for trace_id, records in logs.items():
-        run = run_of(trace_id, spans.get(trace_id, {}).values(), records.values())
-        for step in run.steps if raw else ():
-            step.raw = raw.get(step.source_id or "")
-        yield run
+    yield from map(run, list(logs))
 
 
 is_open = has_no_end
