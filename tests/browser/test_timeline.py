@@ -59,6 +59,39 @@ def test_empty_and_tiny_frames(mount: Any, shot: Callable) -> None:
     expect(page.locator(".wb-tl-detail-title")).to_have_text("name 0")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_are_drawn_and_said(mount: Any, shot: Callable, theme: str) -> None:
+    """What an event's place lacks is a sign on it, words in the pane and for a screen reader, and counted below."""
+    marked = frame(
+        event(0, 0, 900, event_type="span", span_id="s0"),
+        event(1, 200, 100, mark="orphaned", parent_span_id="deadbeef"),
+        event(2, 500, mark="unfinished", event_type="tool_call"),
+        event(3, 700, 50, mark="out_of_order"),
+    )
+    plain = mount(Timeline(marked.with_columns(mark=pl.lit(None, pl.String))), theme=theme)
+    stage(plain)
+    without = picture(plain)
+    page = mount(Timeline(marked), theme=theme)
+    expect(page.locator(".wb-tl-status")).to_contain_text("1 orphaned · 1 unfinished · 1 out of order")
+    said = {}
+    stage(page).focus()
+    for n in range(4):
+        press(page, "n", "Enter")
+        expect(page.locator(".wb-tl-detail-title")).to_have_text(f"name {n}")
+        page.locator(".wb-tl-fields").wait_for()
+        note = page.get_by_role("note")
+        said[n] = note.inner_text() if note.count() else None
+        if n == 1:
+            frames(page)
+            shot(page, f"timeline-marks-{theme}")
+
+    assert picture(page) != without
+    assert said[0] is None
+    assert "its parent deadbeef is not in any file read so far" in said[1]
+    assert "unfinished" in said[2]
+    assert "out of order" in said[3]
+
+
 def test_steps_where_there_are_no_times(mount: Any, shot: Callable) -> None:
     """Without timestamps the axis, the words and the viewport are in steps."""
     timeline = Timeline(run(40).with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC"))))

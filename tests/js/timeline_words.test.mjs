@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ink } from "../../workbench/widgets/static/_lib/timeline_look.js";
 import { stageKey } from "../../workbench/widgets/static/_lib/timeline_input.js";
-import { eventWords, placeWords, sceneWords, viewWords } from "../../workbench/widgets/static/_lib/timeline_words.js";
+import { eventWords, markWords, placeWords, sceneWords, viewWords } from "../../workbench/widgets/static/_lib/timeline_words.js";
 
 const origin = Date.UTC(2026, 10, 21, 8);
 const severities = [["debug", 0], ["info", 7], ["warning", 0], ["error", 2], ["critical", 1]];
@@ -18,10 +18,20 @@ test("a place is time since the start, time of day, or a step", () => {
 
 test("an event is told with what there is to tell", () => {
   const item = { label: "\u001b[1mbook\u001b[0m", track: 2, start: 10, end: 52, flags: 0, severity: 3 };
-  assert.deepEqual(Object.values(eventWords(timed, item, false)), ["book", "coder", "+10 ms", "42 ms", "error"]);
-  assert.deepEqual(Object.values(eventWords(timed, { ...item, flags: 1, severity: 1 }, false)), ["book", "coder", "+10 ms", null, null]);
+  assert.deepEqual(Object.values(eventWords(timed, item, false)), ["book", "coder", "+10 ms", "42 ms", "error", null]);
+  assert.deepEqual(Object.values(eventWords(timed, { ...item, flags: 1, severity: 1 }, false)), ["book", "coder", "+10 ms", null, null, null]);
   assert.equal(eventWords(timed, { ...item, flags: 2 }, false).length, "unfinished");
   assert.equal(eventWords(steps, item, false).length, null);
+});
+
+test("a mark is told with its sign, and counted", () => {
+  assert.equal(eventWords(timed, { label: "x", track: 2, start: 10, end: 52, flags: 16, severity: 1 }, false).mark, "orphaned");
+  assert.deepEqual(markWords({ mark: "orphaned", parent_span_id: "a1" }), ["?", "orphaned: its parent a1 is not in any file read so far"]);
+  assert.equal(markWords({ mark: "unfinished" })[0], "…");
+  assert.equal(markWords({ mark: "out_of_order" })[0], "⇅");
+  assert.equal(markWords({}), null);
+  const marked = { ...timed, marks: { orphaned: 2, unfinished: 0, out_of_order: 1 } };
+  assert.equal(sceneWords(marked), "10 events · 1.83 s · ▼ 3 with errors · 2 orphaned · 1 out of order");
 });
 
 test("a run is told with its errors and what was placed without a time", () => {

@@ -23,6 +23,7 @@ SCHEMA = {
     "duration_ms": pl.Float64,
     "span_id": pl.String,
     "parent_span_id": pl.String,
+    "mark": pl.String,
     "data": pl.String,
 }
 
@@ -43,6 +44,7 @@ def event(step: int, at_ms: float | None, duration_ms: float | None = None, **mo
         "duration_ms": duration_ms,
         "span_id": None,
         "parent_span_id": None,
+        "mark": None,
         "data": data if isinstance(data, str) or data is None else json.dumps(data),
         **more,
     }

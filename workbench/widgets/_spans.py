@@ -25,10 +25,13 @@ OPTIONAL = {
     "duration_ms": pl.Float64,
     "span_id": pl.String,
     "parent_span_id": pl.String,
+    "mark": pl.String,
     "data": pl.String,
 }
 UNIT = 1_000
-MOMENT, UNFINISHED, ESTIMATED = 1, 2, 4  # flags of an event
+MOMENT, UNFINISHED, ESTIMATED = 1, 2, 4  # flags of an event; 8 is that of a search hit
+ORPHANED, OUT_OF_ORDER = 16, 32
+MARKS = {"unfinished": UNFINISHED, "orphaned": ORPHANED, "out_of_order": OUT_OF_ORDER}
 _SPAN_TYPES = ("span", "llm_call")
 
 
@@ -43,8 +46,9 @@ class Spans:
     severity : uint8
         Index into ``SEVERITIES``.
     flags : uint8
-        MOMENT (no duration), UNFINISHED (a span that never ended: it is drawn to the end of its run), ESTIMATED (no
-        time of its own: placed at the event before it).
+        MOMENT (no duration), UNFINISHED (begun, and no end is known: a span is drawn to the end of its run), ESTIMATED
+        (no time of its own: placed at the event before it), ORPHANED (names a parent that is not there), OUT_OF_ORDER
+        (written elsewhere than its time says).
     row : int32
         Row in the frame.
     parent : int32
@@ -115,6 +119,8 @@ def read(frame: pl.DataFrame) -> Spans:
     moment = np.isnan(length)
     end = start + np.where(moment, 0, np.clip(np.nan_to_num(length), 0, 2**53)).astype(np.int64)
     flags = (moment * MOMENT + estimated * ESTIMATED).astype(np.uint8)
+    for mark, flag in MARKS.items():
+        flags |= (frame["mark"].cast(pl.String) == mark).fill_null(False).to_numpy() * np.uint8(flag)
     if origin is not None:
         _open_ended(frame, start, end, flags)
     order = _order(start, end)

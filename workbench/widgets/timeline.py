@@ -183,6 +183,7 @@ class Timeline(Widget):
             "severities": [[name, int(n)] for name, n in zip(SEVERITIES, severities, strict=True)],
             "choices": {"lanes": list(_tracks.LANES), "colors": list(_tracks.COLORS)},
             "estimated": int((self._spans.flags & _spans.ESTIMATED > 0).sum()),
+            "marks": {name: int((self._spans.flags & flag > 0).sum()) for name, flag in _spans.MARKS.items()},
         }
 
     def _first_words(self) -> dict[str, Any]:

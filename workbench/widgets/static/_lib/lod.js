@@ -5,6 +5,8 @@ export const MOMENT = 1;
 export const UNFINISHED = 2;
 export const ESTIMATED = 4;
 export const MATCHED = 8;
+export const ORPHANED = 16;
+export const OUT_OF_ORDER = 32;
 export const ERROR_SEVERITY = 3;
 export const WARNING_SEVERITY = 2;
 

@@ -46,7 +46,7 @@ export function hoverCard({ root, plot, stage, wire }) {
         const severity = scene.severities[item.severity][0];
         const sign = item.severity >= ERROR_SEVERITY ? "▼ " : item.severity === WARNING_SEVERITY ? "● " : "";
         const length = scene.unit === "ms" && item.flags & MOMENT ? "a moment" : words.length;
-        const notes = [words.place, length, item.flags & ESTIMATED ? "time estimated from the event before" : null];
+        const notes = [words.place, length, words.mark, item.flags & ESTIMATED ? "time estimated from the event before" : null];
         fill(
           el,
           h("div", { class: "wb-tl-card-title" }, oneLine(item.label, 80)),

@@ -2,6 +2,7 @@
 // The pane beside a timeline that shows one event: its fields, and its data as a tree.
 import { fill, h, jsonTree, longText } from "./dom.js";
 import { oneLine } from "./text.js";
+import { markWords } from "./timeline_words.js";
 
 /** What a reader looks for comes first, then the data, then whatever else the frame has. */
 const ORDER = ["name", "event_type", "severity", "agent", "category", "timestamp", "duration_ms", "step_number"];
@@ -45,7 +46,9 @@ export function detailPane({ wire, said, onClose, onStep }) {
       h("dl", { class: kind }, names.map((name) => [h("dt", {}, name), h("dd", {}, value(name, detail.fields[name]))]));
     const rest = Object.keys(detail.fields).filter((n) => !ORDER.includes(n));
     const { data } = detail;
-    fill(body, list(ORDER.filter((n) => n in detail.fields)));
+    const mark = markWords(detail.fields);
+    const note = mark && h("p", { class: "wb-tl-mark", role: "note" }, h("span", { class: "wb-tl-mark-sign", "aria-hidden": "true" }, mark[0]), oneLine(mark[1], 200));
+    fill(body, note, list(ORDER.filter((n) => n in detail.fields)));
     if (data !== null && data !== undefined) {
       body.append(
         h("h4", { class: "wb-tl-data-title" }, "data"),

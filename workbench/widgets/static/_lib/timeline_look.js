@@ -11,7 +11,7 @@ export function timelineLook(root, bySeverity) {
   const colors = (bySeverity ? severities : series).map((name) => t[name]);
   const dark = root.classList.contains("wb-dark");
   return {
-    fg: t.fg, muted: t["fg-muted"], lineStrong: t["line-strong"], accent: t.accent, accentSoft: t["accent-soft"],
+    bg: dark ? "#14171c" : "#ffffff", fg: t.fg, muted: t["fg-muted"], lineStrong: t["line-strong"], accent: t.accent, accentSoft: t["accent-soft"],
     error: t.error, critical: t.critical, warning: t.warning, colors, rgb: colors.map(rgb), alarm: rgb(t.error), inks: colors.map(ink),
     line: dark ? "rgba(255,255,255,.09)" : "rgba(0,0,0,.08)",
     stripe: dark ? "rgba(255,255,255,.035)" : "rgba(0,0,0,.025)",

@@ -1,6 +1,6 @@
 // @ts-check
 // Drawing of a timeline on its canvases. Everything comes in as arguments; nothing is kept between frames but the bitmap of cells.
-import { ERROR_SEVERITY, ESTIMATED, labelOf, MOMENT, paintCells, UNFINISHED, WARNING_SEVERITY } from "./lod.js";
+import { ERROR_SEVERITY, ESTIMATED, labelOf, MOMENT, ORPHANED, OUT_OF_ORDER, paintCells, UNFINISHED, WARNING_SEVERITY } from "./lod.js";
 import { oneLine } from "./text.js";
 import { ticks, toX } from "./timescale.js";
 
@@ -73,7 +73,7 @@ export function drawCells(ctx, { view, width, layout }, bitmap, tile) {
 
 /**
  * Events one by one: a bar, or a diamond for a moment. Errors get an edge, hatching and a notch, warnings an edge and a dot,
- * unfinished spans an open right edge: colour is never the only sign.
+ * unfinished spans an open right edge, orphans a "?", what was written out of order two arrows: colour is never the only sign.
  * @param {CanvasRenderingContext2D} ctx @param {any} scene @param {any} items
  * @param {{ shown: (i: number) => boolean, matched: ((i: number) => boolean) | null }} how
  */
@@ -102,7 +102,7 @@ export function drawItems(ctx, scene, items, { shown, matched }) {
     const severity = items.severity[i];
     if (moment && h >= 8) diamond(ctx, x0, y, h);
     else ctx.fillRect(left, y, w, h);
-    if (severity >= WARNING_SEVERITY || items.flags[i] & (UNFINISHED | ESTIMATED)) {
+    if (severity >= WARNING_SEVERITY || items.flags[i] & (UNFINISHED | ESTIMATED | ORPHANED | OUT_OF_ORDER)) {
       mark(ctx, { x: moment ? x0 : left, y, w, h, severity, flags: items.flags[i], moment }, look);
       color = -1;
     }
@@ -172,6 +172,24 @@ function mark(ctx, { x, y, w, h, severity, flags, moment }, look) {
     ctx.stroke();
     ctx.setLineDash([]);
   }
+  if (flags & (ORPHANED | OUT_OF_ORDER) && h >= 8) sign(ctx, flags & ORPHANED ? "?" : "⇅", moment ? x - 13 : x - 7, y + h / 2, look);
+}
+
+/** A small disc with a sign in it, left of an event. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} x @param {number} y @param {any} look */
+function sign(ctx, text, x, y, look) {
+  ctx.beginPath();
+  ctx.arc(Math.max(x, 6), y, 5.5, 0, 7);
+  ctx.fillStyle = look.bg;
+  ctx.fill();
+  ctx.strokeStyle = look.fg;
+  ctx.lineWidth = 1;
+  ctx.stroke();
+  ctx.fillStyle = look.fg;
+  ctx.font = `bold 9px ${look.font}`;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.fillText(text, Math.max(x, 6), y + 0.5);
+  ctx.textAlign = "start";
 }
 
 /** @param {CanvasRenderingContext2D} ctx @param {any} items @param {any[]} labels @param {number} h @param {any} look */

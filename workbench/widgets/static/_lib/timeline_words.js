@@ -1,7 +1,7 @@
 // @ts-check
 // What a timeline says in words: times, events, counts. Pure; `scene` is what timeline.py describes.
 import { formatDuration, formatInteger, formatTime } from "./format.js";
-import { ERROR_SEVERITY, MOMENT, UNFINISHED } from "./lod.js";
+import { ERROR_SEVERITY, MOMENT, ORPHANED, OUT_OF_ORDER, UNFINISHED } from "./lod.js";
 import { plainText } from "./text.js";
 
 /** A place on the axis. @param {any} scene @param {number} t @param {boolean} absolute time of day instead of time since the start */
@@ -16,7 +16,19 @@ export function eventWords(scene, item, absolute) {
   const none = item.flags & MOMENT || scene.unit === "steps";
   const length = item.flags & UNFINISHED ? "unfinished" : none ? null : formatDuration(item.end - item.start);
   const severity = scene.severities[item.severity][0];
-  return { name: plainText(item.label), lane, place: placeWords(scene, item.start, absolute), length, severity: severity === "info" ? null : severity };
+  const mark = item.flags & ORPHANED ? "orphaned" : item.flags & OUT_OF_ORDER ? "out of order" : null;
+  return { name: plainText(item.label), lane, place: placeWords(scene, item.start, absolute), length, severity: severity === "info" ? null : severity, mark };
+}
+
+/** What an event's place in the tree lacks, with its sign; null where nothing does. @param {Record<string, string>} fields */
+export function markWords(fields) {
+  if (fields.mark === "orphaned") {
+    const parent = fields.parent_span_id && fields.event_type !== "tool_result" ? `parent ${fields.parent_span_id}` : "parent";
+    const what = fields.event_type === "tool_result" ? "the call it answers, or its parent," : `its ${parent}`;
+    return ["?", `orphaned: ${what} is not in any file read so far`];
+  }
+  if (fields.mark === "unfinished") return ["…", "unfinished: it began, and no end of it was read so far"];
+  return fields.mark === "out_of_order" ? ["⇅", "out of order: its source wrote it elsewhere; it stands where its time says"] : null;
 }
 
 /** The whole run. @param {any} scene */
@@ -26,6 +38,7 @@ export function sceneWords(scene) {
     `${formatInteger(scene.n)} ${scene.n === 1 ? "event" : "events"}`,
     scene.unit === "steps" ? `${formatInteger(scene.span)} steps (no times in the source)` : formatDuration(scene.span),
     errors ? `▼ ${formatInteger(errors)} with errors` : null,
+    ...["orphaned", "unfinished", "out_of_order"].map((name) => (scene.marks?.[name] ? `${formatInteger(scene.marks[name])} ${name.replaceAll("_", " ")}` : null)),
     scene.estimated ? `${formatInteger(scene.estimated)} without a time, placed at the event before` : null,
   ].filter(Boolean).join(" · ");
 }
