@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .data.costs.pricing import Priced
     from .data.frames.load import Frames
     from .data.ingest import IngestReport
+    from .data.ingest.undo import Undo
     from .data.store.engine import Store
     from .data.store.health import Health
     from .data.store.records import Execution
@@ -224,6 +225,12 @@ class Workbench:
         from .data.export import export
 
         return export(self.store, self.frames.run_id(run), output, format=format, **options)
+
+    def undo(self, import_id: Any, *, dry_run: bool = False) -> Undo:
+        """Take an import back, as if it had never been. See :func:`workbench.data.ingest.undo.undo`."""
+        from .data.ingest.undo import undo
+
+        return undo(self.store, import_id, dry_run=dry_run)
 
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""

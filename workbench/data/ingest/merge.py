@@ -253,6 +253,7 @@ class _Incoming:
         if self._is_there:
             self._run("TRUNCATE {temporary}")
         else:
+            self._run("DROP TABLE IF EXISTS {temporary}")  # of another file in this transaction
             self._run("CREATE TEMPORARY TABLE {short} (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP")
             self._run("CREATE INDEX ON {temporary} (id)")
             self._is_there = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import psycopg
@@ -35,6 +35,14 @@ from workbench.data.store.tables import agent_executions, execution_snapshots, o
 _BATCH_STEPS = 5_000  # runs are written together up to this many steps; one long run is written alone
 
 
+@dataclass(slots=True, frozen=True)
+class Rebuilt:
+    """What of a file is built anew although it was imported before: these runs, and the tasks of these names."""
+
+    runs: frozenset[uuid.UUID]
+    tasks: frozenset[str]
+
+
 class Writer:
     """Writes the runs of one file inside the connection's transaction, and counts what it writes."""
 
@@ -46,6 +54,7 @@ class Writer:
         turn: Turn,
         *,
         with_prices: bool = True,
+        rebuilt: Rebuilt | None = None,
     ) -> None:
         format = reader.FORMAT
         self._connection = connection
@@ -73,7 +82,8 @@ class Writer:
             [self._import, format, clean(source.stored_path), source.sha256, source.size_bytes],
         ).rowcount
         self.is_first = bool(written)
-        self._merger = Merger(connection, self._maker, is_reread=not written)
+        self._rebuilt = rebuilt
+        self._merger = Merger(connection, self._maker, is_reread=not written and rebuilt is None)
 
     def bad(self, bad: BadLine) -> None:
         """Note a part of the file that cannot be read."""
@@ -85,6 +95,10 @@ class Writer:
     def add(self, run: Run) -> None:
         """Write a run, now or together with the next ones."""
         execution = self._maker.id_of(run)
+        if self._rebuilt is not None and execution not in self._rebuilt.runs:
+            if run.task is not None and clean(run.task.source_id) in self._rebuilt.tasks:
+                self._write_tasks([run])
+            return
         if execution in self._seen:
             self._add_repeated(execution, run)
             return
@@ -119,8 +133,10 @@ class Writer:
         self._name_runs()
         for damage in self._source.damage:
             self.bad(damage)
-        self._quarantine.write(self._connection, self._import)
         report = self._report()
+        if self._rebuilt is not None:  # the record of the import stays what it was
+            return report
+        self._quarantine.write(self._connection, self._import)
         self._connection.execute(
             "UPDATE workbench.imports SET report = %s::jsonb WHERE id = %s",
             [storable(report.as_dict() | {"version": version("agent-workbench")}).text, self._import],
