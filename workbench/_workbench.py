@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -198,13 +198,16 @@ class Workbench:
         paths: str | Path | Iterable[str | Path],
         *,
         format: str | None = None,
+        columns: Mapping[str, str] | None = None,
         progress: bool = True,
         keep_originals: bool = True,
     ) -> IngestReport:
         """Read agent history from files and folders. See :func:`workbench.data.ingest.ingest`."""
         from .data.ingest import ingest
 
-        return ingest(self.store, paths, format=format, progress=progress, keep_originals=keep_originals)
+        return ingest(
+            self.store, paths, format=format, columns=columns, progress=progress, keep_originals=keep_originals
+        )
 
     def price(self, *, again: bool = False) -> Priced:
         """Give unpriced runs a cost from the table of prices. See :func:`workbench.data.costs.pricing.price`."""

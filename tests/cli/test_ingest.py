@@ -135,3 +135,25 @@ def test_the_one_file_that_failed_is_the_error_too(
     assert failed["error"] in answer.error["message"]
     assert failed["size_bytes"] == len(f"{content}\n" if content else "")
     assert answer.json["totals"] == {"executions": 0, "events": 0, "snapshots": 0}
+
+
+def test_a_table_is_read_by_naming_its_columns(ask: Callable[..., Answer], put: Callable[..., str]):
+    """Columns come from options, from a mapping file, or both; a wrong one is told with what there is."""
+    path = put("log.csv", "session,who,said", "a,user,hello", "b,assistant,hi")
+    mapping = put("mapping.json", json.dumps({"run": "session", "role": "no such column"}))
+
+    read = ask("ingest", path, "--columns", mapping, "--column", "role=who", "--column", "text=said", "--json")
+    untold = ask("ingest", path)
+    wrong = ask("ingest", path, "--column", "txt=said")
+    missing = ask("ingest", path, "--column", "text=sayd")
+    unsplit = ask("ingest", path, "--column", "text")
+    unread = ask("ingest", path, "--columns", path)
+
+    assert (read.code, read.json["files"][0]["format"], read.json["totals"]["executions"]) == (0, "columns", 2)
+    assert "workbench ingest PATH --column text=COLUMN" in untold.err
+    assert "There is no field 'txt'. Did you mean 'text'?" in wrong.err
+    assert "has no column 'sayd' (named for 'text'). Did you mean 'said'? Columns: session, who, said." in missing.err
+    assert "write --column FIELD=COLUMN" in unsplit.err
+    assert "cannot be read as JSON" in unread.err
+    assert {untold.code, missing.code} == {1}
+    assert 0 not in {wrong.code, unsplit.code, unread.code}

@@ -19,8 +19,8 @@ from workbench.cli import app as cli
 from workbench.cli import bring, shell
 
 VERBS = {
-    "ingest", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff", "sql",
-    "doctor", "tasks", "environments", "db", "costs", "export",
+    "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
+    "sql", "doctor", "tasks", "environments", "db", "costs", "export",
 }  # fmt: skip
 
 

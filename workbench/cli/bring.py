@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (ingest, report, demo, lab):
+    for verb in (ingest, formats, report, demo, lab):
         app.command()(verb)
 
 
@@ -34,6 +34,11 @@ def ingest(
         list[str], typer.Argument(help="Files and folders of agent history; or postgresql://…", metavar="PATH")
     ],
     format: Annotated[str | None, typer.Option(help="Read as this format instead of detecting it.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="What a column of a table holds; may be given again.", metavar="FIELD=COLUMN"),
+    ] = None,
+    columns: Annotated[Path | None, typer.Option(help="A JSON file {field: column} with them.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     originals: Annotated[
         bool, typer.Option("--originals/--no-originals", help="Keep the files themselves too, compressed.")
@@ -45,12 +50,21 @@ def ingest(
     --json "ok": true and its count in "n_bad". Exit code 1 and "ok": false where nothing of a file could be read (it is
     damaged, or in no known format; in a folder, what is no agent history is passed over), where a path does not exist,
     and where no agent history was found. With --json stdout holds "files" and "totals" in each of these cases.
+
+    A table (CSV, TSV, JSON lines, Parquet) is read by naming its columns: --column run=session --column text=message.
+    The fields are run, id, time, role, text, tool, arguments, result, error, model, input_tokens, cost_usd and more: a
+    wrong one is an error that lists them all. A column may be a dotted path into nested JSON.
     """
     shell: Shell = ctx.obj
+    named = _columns(column or [], columns)
     with shell.bench() as bench:
         try:
             found = bench.ingest(
-                paths, format=format, progress=sys.stderr.isatty() and not quiet, keep_originals=originals
+                paths,
+                format=format,
+                columns=named,
+                progress=sys.stderr.isatty() and not quiet,
+                keep_originals=originals,
             )
         except WorkbenchError as failed:
             so_far = vars(failed).pop("report", None)
@@ -75,6 +89,47 @@ def ingest(
         shell.say("No agent history in these paths.")
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _columns(pairs: list[str], file: Path | None) -> dict[str, str] | None:
+    """The columns that a mapping file and single options name; an option counts more."""
+    import json
+
+    found: dict[str, str] = {}
+    if file is not None:
+        try:
+            found = json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"--columns {file} cannot be read as JSON: {error}.") from error
+        if not isinstance(found, dict):
+            raise ConfigurationError(f'--columns {file} holds no JSON object {{"field": "column"}}.')
+    for pair in pairs:
+        field, sign, name = pair.partition("=")
+        if not sign:
+            raise ConfigurationError(
+                f"--column {pair} has no =; write --column FIELD=COLUMN, as in --column text=message."
+            )
+        found[field] = name
+    return found or None
+
+
+def formats(ctx: typer.Context) -> None:
+    """List the formats that ingest reads: name, title and where each comes from.
+
+    Installed packages may add formats (entry points of the group workbench.readers). One that is broken is listed with
+    the reason, and costs the others nothing.
+    """
+    from ..data.ingest import known_formats
+
+    shell: Shell = ctx.obj
+    found = known_formats()
+    if shell.json:
+        shell.dump([each.as_dict() for each in found])
+        return
+    print_table(("format", "title", "from"), [(each.name, each.title or "broken", each.origin) for each in found])
+    for each in found:
+        if each.error is not None:
+            shell.say(f"{each.name}: {each.error}")
 
 
 def _as_dict(found: IngestReport) -> dict[str, Any]:

@@ -78,9 +78,9 @@ class Completions:
         if name not in VERBS[verb].options:
             return ()
         if name == "format":
-            from ..data.ingest import READERS
+            from ..data.ingest import names
 
-            return READERS
+            return names()
         if name in ("status", "severity", "priority"):
             from ..data.store import tables
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.ingest import originals
+from workbench.data.ingest.columns import checked
 from workbench.data.ingest.database import is_url, url_name
 from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.quarantine import put_aside
+from workbench.data.ingest.registry import Guarded
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
 from workbench.data.ingest.rows import clean, import_id
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.turns import NeedsTurn, Turn, is_collision
 from workbench.data.ingest.writer import Writer
 from workbench.errors import (
+    ConfigurationError,
     ConflictError,
     IngestError,
     MissingExtraError,
@@ -46,6 +49,7 @@ def ingest(
     paths: str | Path | Iterable[str | Path],
     *,
     format: str | None = None,
+    columns: Mapping[str, str] | None = None,
     progress: bool = True,
     keep_originals: bool = True,
 ) -> IngestReport:
@@ -63,7 +67,10 @@ def ingest(
         LangGraph keeps its checkpoints (``postgresql://user:password@host/db?schema=…&thread=…``), where nothing is
         written.
     format
-        A name in ``READERS`` (``tau2``, ``claude-code``, ``otlp``, …); told from the content when not given.
+        A name that ``workbench formats`` lists (``tau2``, ``claude-code``, …); told from the content when not given.
+    columns
+        Which column of a table (CSV, TSV, JSON lines, Parquet) holds what, as ``{field: column}``; the fields are those
+        of ``workbench.data.ingest.FIELDS``, a column may be a dotted path into nested JSON.
     progress
         Show a bar on stderr, in a terminal or notebook.
     keep_originals
@@ -78,12 +85,18 @@ def ingest(
     ------
     UnknownFormatError
         The one file that was named is in no known format, or ``format`` names none.
+    ConfigurationError
+        ``columns`` names a field that there is not, or comes with another ``format``.
     IngestError
         A path does not exist, or the one file that was named cannot be read at all; the error's ``report`` says so in
         the shape that several files have.
     StoreUnavailableError
         The database went away; the text says which files are complete. Doing the same again completes the rest.
     """
+    if columns is not None:
+        if format not in (None, "columns"):
+            raise ConfigurationError(f"columns= names the columns of a table; format={format!r} needs none.")
+        format, columns = "columns", checked(columns)
     if format is not None:
         reader(format)  # a wrong name is an error before anything is read
     urls, paths = _urls(paths)
@@ -95,7 +108,7 @@ def ingest(
         raise
     is_alone = len(found) == 1 and found[0].is_named and not urls
     aside = partial(put_aside, store, keep_original=keep_originals)
-    jobs, files = _plan(found, skipped, format, is_alone=is_alone, aside=aside)
+    jobs, files = _plan(found, skipped, format, columns, is_alone=is_alone, aside=aside)
     bar = _bar(sum(job.source.size_bytes for job in jobs), is_wanted=progress and bool(jobs))
     with closing(bar):
         for job in jobs:
@@ -148,6 +161,7 @@ def _plan(
     found: list[Found],
     skipped: list[Skipped],
     format: str | None,
+    columns: Mapping[str, str] | None,
     *,
     is_alone: bool,
     aside: Callable[[Source, str | None, str], None],
@@ -159,7 +173,11 @@ def _plan(
         source = None
         try:
             source = Source.of(item.path)
+            source.columns = columns
             chosen = choose(source, format=format)
+            if columns is not None and not item.is_named and not chosen.detect(source.head):
+                skipped.append(Skipped(str(item.path), "no table by its name"))
+                continue
         except IngestError as error:
             if isinstance(error, UnknownFormatError) and not item.is_named:
                 skipped.append(Skipped(str(item.path), getattr(error, "reason", None) or str(error)))
@@ -210,11 +228,22 @@ def _guarded(
         ) from error
     except (IngestError, MissingExtraError) as error:
         failed = _failed(error, job.source.name, job.source, job.reader.FORMAT)
-        if isinstance(error, IngestError):
+        if isinstance(error, IngestError) and not hasattr(error, "columns"):  # a wrong column is no damage of the file
             put_aside(store, job.source, job.reader.FORMAT, failed.error or "", keep_original=keep_originals)
         if is_alone:
             _attach(error, failed)
             raise
+        return failed
+    except Exception as error:
+        if not isinstance(job.reader, Guarded):
+            raise
+        # A reader of another package handed on what nobody can store: that costs its file and no other.
+        blamed = job.reader.blamed(error, job.source)
+        failed = _failed(blamed, job.source.name, job.source, job.reader.FORMAT)
+        put_aside(store, job.source, job.reader.FORMAT, failed.error or "", keep_original=keep_originals)
+        if is_alone:
+            _attach(blamed, failed)
+            raise blamed from error
         return failed
 
 
@@ -266,7 +295,7 @@ def _ingest_file(
 def _read_file(
     store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool, is_retry: bool
 ) -> FileReport:
-    own = import_id(reader.FORMAT, source.sha256)
+    own = import_id(reader.FORMAT, source.import_key)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
         connection.execute("SET LOCAL statement_timeout = 0")

@@ -1,55 +1,24 @@
-"""Which files there are and which reader each of them needs, told by what is in the file.
-
-A reader is a module with ``FORMAT``, ``TITLE``, ``detect(head) -> float`` and ``read(source)``.
-"""
+"""Which files there are and which reader each of them needs, told by what is in the file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from workbench.data.ingest.damage import damage, emptiness
-from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.registry import READERS, Reader, broken, names, reader, usable
 from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.table import TABLE_NAMES
 from workbench.errors import IngestError, UnknownFormatError
 
-# Format name → module; imported when first needed.
-READERS = {
-    "tau-bench": "tau_bench",
-    "tau2": "tau2",
-    "claude-code": "claude_code",
-    "inspect": "inspect_log",
-    "otlp": "otlp",
-    "codex": "codex",
-    "pi": "pi",
-    "gemini-cli": "gemini_cli",
-    "langfuse": "langfuse",
-    "openinference": "openinference",
-    "mlflow": "mlflow",
-    "langsmith": "langsmith",
-    "atif": "atif",
-    "who-and-when": "who_and_when",
-    "swe-agent": "swe_agent",
-    "openhands": "openhands",
-    "sts": "sts",
-    "hub-chat": "hub_chat",
-    "langgraph": "langgraph",
-}
+__all__ = ["READERS", "SURE_ENOUGH", "Found", "Reader", "Skipped", "choose", "database_reader", "find", "reader"]
+
 # Those that read the tables of a database too: their module has ``parts(url) -> Iterator[Part]``.
 _OF_DATABASES = ("langgraph",)
 SURE_ENOUGH = 0.5
-
-
-class Reader(Protocol):
-    """The shape of a format's module."""
-
-    FORMAT: str
-    detect: Callable[[Head], float]
-    read: Callable[[Source], Iterator[Run | BadLine]]
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,21 +35,6 @@ class Skipped:
 
     path: str
     reason: str
-
-
-def reader(name: str) -> Reader:
-    """The reader of a format.
-
-    Raises
-    ------
-    UnknownFormatError
-        There is no such format; the text lists those there are.
-    """
-    if name not in READERS:
-        raise UnknownFormatError(
-            f"Unknown format {name!r}. Known formats: {', '.join(READERS)}.", format=name, known=tuple(READERS)
-        )
-    return cast(Reader, import_module(f"workbench.data.ingest.formats.{READERS[name]}"))
 
 
 class DatabaseReader(Reader, Protocol):
@@ -121,20 +75,25 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
     if nothing is None:
         if format is not None:
             return reader(format)
-        best = max((reader(name) for name in READERS), key=lambda r: r.detect(source.head))
-        if best.detect(source.head) >= SURE_ENOUGH:
+        sure, best = max(((each.detect(source.head), each) for each in usable()), key=lambda found: found[0])
+        if sure >= SURE_ENOUGH:
             return best
     broken = nothing if format is not None else damage(source)
     if broken is not None:
         raise IngestError(f"{source.name}: {broken}.", path=source.name)
-    reason = nothing or _looks_like(source.head)
+    reason = (nothing or _looks_like(source.head)) + _broken()
     raise UnknownFormatError(
-        f"{source.name}: {reason}. Known formats: {', '.join(READERS)}. "
-        f"If it is one of these, name it: ingest(path, format={next(iter(READERS))!r}).",
+        f"{source.name}: {reason}. Known formats: {', '.join(names())}. "
+        f"If it is one of these, name it: ingest(path, format={names()[0]!r}).",
         path=source.name,
         reason=reason,
-        known=tuple(READERS),
+        known=names(),
     )
+
+
+def _broken() -> str:
+    """The readers of packages that could have known the file, had they worked."""
+    return "".join(f"; the reader {each.name!r} was left out: {(each.error or '').rstrip('.')}" for each in broken())
 
 
 # Formats that other tools write and that have no reader here yet: they are named, so that a skipped file is no riddle.
@@ -147,6 +106,8 @@ def _looks_like(head: Head) -> str:
     for name, is_it in _NO_READER_YET:
         if is_it(head.keys):
             return f"looks like {name}, which this version cannot read"
+    if head.name.lower().endswith(TABLE_NAMES):
+        return "a table: name its columns, ingest(path, columns={'text': 'message'}), where it holds agent history"
     return "not agent history in any format this version reads"
 
 
@@ -188,13 +149,13 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     def refused(error: OSError) -> None:
         skipped.append(Skipped(str(error.filename), f"cannot be opened: {error.strerror}"))
 
-    for folder, names, files in os.walk(root, followlinks=True, onerror=refused):
+    for folder, inner, files in os.walk(root, followlinks=True, onerror=refused):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:  # a link back to a folder above, or a second way to this one
-            names.clear()
+            inner.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
             if not name.startswith(".") and path.is_file():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
+from workbench.data.ingest.columns import variant
 from workbench.data.ingest.gunzip import Gunzip
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.outline import outline
@@ -128,6 +129,8 @@ class Source:
         Called with the number of bytes whenever some were read from disk (progress).
     origin
         Where it lay once; ``path`` is then a copy made for reading.
+    columns
+        Field → column of a table, where the user named them.
 
     Attributes
     ----------
@@ -145,6 +148,7 @@ class Source:
     damage: list[BadLine] = field(default_factory=list)
     notes: dict[Note, int] = field(default_factory=dict)
     origin: str | None = None
+    columns: Mapping[str, str] | None = None
     _is_noting: bool = True
 
     @classmethod
@@ -212,6 +216,11 @@ class Source:
     def stored_path(self) -> str:
         """Where the store says it lies, or lay: links resolved, the same however it was named."""
         return self.origin or (str(self.path.resolve()) if self.path is not None else self.name)
+
+    @property
+    def import_key(self) -> str:
+        """What its import is told by: its bytes, and the columns that were named, for others may find other runs."""
+        return self.sha256 if not self.columns else f"{self.sha256}?{variant(self.columns)}"
 
     def forget(self) -> None:
         """Let go of the head; it is read again when asked for."""
@@ -285,6 +294,19 @@ class Source:
                 data = (line.removeprefix(_UTF8_BOM) if number == 1 else line).rstrip(b"\r\n")
                 if data and not data.isspace():
                     yield Line(number, data)
+            if unzipped is not None and unzipped.is_damaged:
+                self._cut(number + 1)
+
+    def raw_lines(self) -> Iterator[Line]:
+        """Every line with its end, blank ones too: a cell of a table may hold several. Damage as in :meth:`lines`."""
+        stream, unzipped = self._open_noted()
+        number = 0
+        with stream:
+            for number, line in enumerate(stream, start=1):
+                if unzipped is not None and unzipped.is_damaged and not line.endswith(b"\n"):
+                    number -= 1
+                    break
+                yield Line(number, line.removeprefix(_UTF8_BOM) if number == 1 else line)
             if unzipped is not None and unzipped.is_damaged:
                 self._cut(number + 1)
 

@@ -65,7 +65,7 @@ class Writer:
         self._is_open = getattr(reader, "is_open", None)
         self._marks_itself = getattr(reader, "MARKS", False)
         self._source = source
-        self._import = import_id(format, source.sha256)
+        self._import = import_id(format, source.import_key)
         self._maker = RowMaker(format, source, self._import)
         self._runs: dict[uuid.UUID, Run] = {}
         self._seen: set[uuid.UUID] = set()

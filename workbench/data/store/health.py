@@ -70,7 +70,7 @@ def health(store: Store) -> Health:
     first = _looked(_server, store)
     assert first is not None
     rest = (_schema, _vector, _reader, _connections, _checksums) if first.ok else ()  # nothing else can be asked
-    found = (_looked(look, store) for look in (*rest, _embedded, _disk))
+    found = (_looked(look, store) for look in (*rest, _embedded, _disk, _readers))
     return Health((first, *(check for check in found if check is not None)))
 
 
@@ -160,3 +160,17 @@ def _disk(store: Store) -> Check | None:
 def _one(store: Store, query: str) -> Any:
     with store.connection() as connection:
         return connection.scalar(sa.text(query))
+
+
+def _readers(store: Store) -> Check | None:
+    """The formats that installed packages add; nothing is said where none does."""
+    from workbench.data.ingest.registry import GROUP, broken, plugins
+
+    added, failed = plugins(), broken()
+    if not added and not failed:
+        return None
+    if failed:
+        told = "; ".join(f"{each.name} ({each.origin}): {each.error}" for each in failed)
+        advice = f"Update or uninstall these packages; they add formats through the entry points {GROUP}."
+        return Check("readers", ok=False, detail=told, advice=advice, is_optional=True)
+    return Check("readers", ok=True, detail=", ".join(f"{each.name} ({each.origin})" for each in added))
