@@ -12,10 +12,12 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Send, interrupt
+from psycopg.types.json import Jsonb
 
 from workbench.data.store.server import EmbeddedServer
 
@@ -128,3 +130,46 @@ def failing(checkpointer: Any) -> CompiledStateGraph:
     graph.add_edge(START, "good")
     graph.add_edge("good", "fail")
     return graph.compile(checkpointer=checkpointer)
+
+
+def first_version(url: str) -> None:
+    """The tables as they were before ``task_path``, with a thread of version 1: a channel for each node that ran."""
+    dumps = JsonPlusSerializer().dumps_typed
+    ids = [f"1ef00000-0000-6000-800{n}-000000000000" for n in range(4)]
+    values: list[dict[str, Any]] = [
+        {"__start__": {"query": "why?"}},
+        {"query": "why?", "start:think": "__start__"},
+        {"query": "why?", "docs": ["a"], "think": "think", "branch:think:route:act": "think"},
+        {"query": "why?", "docs": ["a", "b"], "act": "act"},
+    ]
+    seen: list[dict[str, Any]] = [{}, {"__start__": {}}, {"think": {}}, {"think": {}, "act": {}}]
+    writes: list[list[tuple[str, str, Any]]] = [
+        [("t0", "query", "why?"), ("t0", "start:think", "__start__")],
+        [("t1", "docs", ["a"]), ("t1", "think", "think"), ("t1", "__pregel_tasks", Send("act", 1))],
+        [("t2", "docs", ["b"]), ("t2", "act", "act"), ("t3", "act", "act")],
+        [],
+    ]
+    with psycopg.connect(url) as connection:
+        for migration in PostgresSaver.MIGRATIONS[:5]:
+            connection.execute(migration)
+        for n, checkpoint in enumerate(ids):
+            versions = {name: f"{n}.{i}" for i, name in enumerate(values[n])}
+            document = {"v": 1, "id": checkpoint, "ts": f"2025-04-02T19:51:4{n}+00:00", "channel_versions": versions}
+            about = {"step": n - 1, "source": "loop" if n else "input", "writes": None, "parents": {}}
+            connection.execute(
+                "INSERT INTO checkpoints (thread_id, checkpoint_id, parent_checkpoint_id, checkpoint, metadata) "
+                "VALUES ('1', %s, %s, %s, %s)",
+                [checkpoint, ids[n - 1] if n else None, Jsonb({**document, "versions_seen": seen[n]}), Jsonb(about)],
+            )
+            for name, value in values[n].items():
+                connection.execute(
+                    "INSERT INTO checkpoint_blobs (thread_id, channel, version, type, blob) "
+                    "VALUES ('1', %s, %s, %s, %s)",
+                    [name, versions[name], *dumps(value)],
+                )
+            for index, (task, channel, value) in enumerate(writes[n]):
+                connection.execute(
+                    "INSERT INTO checkpoint_writes (thread_id, checkpoint_id, task_id, idx, channel, type, blob) "
+                    "VALUES ('1', %s, %s, %s, %s, %s, %s)",
+                    [checkpoint, f"{task}000000-0000-0000-0000-000000000000", index, channel, *dumps(value)],
+                )

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from graphs import asked, config
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.postgres import PostgresSaver, ShallowPostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -483,3 +483,59 @@ def test_sqlite_files_are_read_like_the_tables(bench: workbench.Workbench, tmp_p
         "tool_call",
         "tool_result",
     ]
+
+
+def test_tables_of_the_first_version_are_read(bench: workbench.Workbench, url: str) -> None:
+    """Checkpoints of version 1 steer by channels named after nodes: these are no state, and name the tasks."""
+    graphs.first_version(url)
+
+    [file] = bench.ingest(url, progress=False).files
+
+    run = run_of(bench)
+    tasks = [step["name"] for step in steps(bench, run) if step["category"] == "task"]
+    assert (file.outcome, file.bad) == ("new", ())
+    assert list(recorded(bench, run).values()) == [
+        {},
+        {"query": "why?"},
+        {"query": "why?", "docs": ["a"]},
+        {"query": "why?", "docs": ["a", "b"]},
+    ]
+    assert tasks == ["task", "think", "act", "act"]
+    assert metadata(bench, run)["checkpoint_versions"] == [1]
+
+
+@pytest.mark.filterwarnings("ignore:ShallowPostgresSaver is deprecated")
+def test_a_shallow_checkpointer_holds_one_state(bench: workbench.Workbench, url: str) -> None:
+    """Tables without ids and versions, that hold the newest checkpoint of a thread alone, are read as that one."""
+    with ShallowPostgresSaver.from_conn_string(url) as saver:
+        saver.setup()
+        graph = graphs.agent(saver, (1, 2))
+        graph.invoke(asked("Add."), config("1"))
+        expected = plain(graph.get_state(config("1")).values)
+
+    [file] = bench.ingest(url, progress=False).files
+
+    assert (file.outcome, file.snapshots, file.bad) == ("new", 1, ())
+    assert list(recorded(bench, run_of(bench, "Add.")).values()) == [expected]
+
+
+def test_a_run_that_changed_in_its_middle_keeps_no_state_of_the_old_numbering(
+    bench: workbench.Workbench, saver: PostgresSaver, url: str
+) -> None:
+    """Writes that come late to an old checkpoint move what follows; the states move with their steps."""
+    graph = graphs.agent(saver, (1, 2))
+    graph.invoke(asked("Add."), config("1"))
+    bench.ingest(url, progress=False)
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO checkpoint_writes SELECT thread_id, checkpoint_ns, checkpoint_id, "
+            "'11111111-0000-0000-0000-000000000000', 0, 'late', 'null', '', '~__pregel_pull, late' "
+            "FROM checkpoints WHERE metadata->>'step' = '0'"
+        )
+
+    bench.ingest(url, progress=False)
+
+    run = run_of(bench)
+    assert "late" in [step["name"] for step in steps(bench, run)]
+    assert recorded(bench, run) == history(graph, "1")
+    assert len(bench.snapshots(run["id"])) == 5

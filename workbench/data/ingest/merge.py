@@ -309,10 +309,12 @@ class _Incoming:
         ).rowcount
 
     def delete_stale(self, executions: list[uuid.UUID]) -> int:
-        """Delete rows of some runs that were derived once and are no longer; how many."""
+        """Delete rows of some runs that were derived once, or recorded at another step, and are no longer; how many."""
         return self._run(
-            "DELETE FROM {table} old WHERE execution_id = ANY(%s) AND is_derived "
-            "AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id)",
+            "DELETE FROM {table} old WHERE execution_id = ANY(%s) "
+            "AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id) AND (is_derived "
+            # The steps were numbered anew: what the source recorded stands at other numbers now.
+            "OR EXISTS (SELECT FROM {temporary} new WHERE new.execution_id = old.execution_id AND NOT new.is_derived))",
             executions,
         ).rowcount
 

@@ -15,13 +15,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from workbench._delta import diff
 from workbench.data.ingest.chat import count, elements, known, last_answer, mapping, text_or_none, title
+from workbench.data.ingest.formats.langgraph_branch import Point, branch, judge, n_branches, set_durations
 from workbench.data.ingest.formats.langgraph_message import message_step
 from workbench.data.ingest.formats.langgraph_tables import Encoded, Row, Tables, Write
 from workbench.data.ingest.formats.langgraph_values import TYPE, decode, is_message, opaque
@@ -29,7 +29,7 @@ from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, State, Step, total
 from workbench.data.ingest.parse import parse
 from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.times import when
 
 FORMAT = "langgraph"
 
@@ -55,23 +55,13 @@ def read_thread(tables: Tables, thread: str, source: Source) -> Iterator[Run | B
 
 
 @dataclass(slots=True)
-class _Point:
-    """What is remembered of a checkpoint once its steps are made."""
-
-    parent: str | None
-    at: datetime | None
-    is_waiting: bool = False  # tasks are still to be run from it
-    steps: list[Step] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Space:
     """A namespace: the graph itself, or one call of a subgraph."""
 
     name: str
     steps: list[Step] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
-    points: dict[str, _Point] = field(default_factory=dict)
+    points: dict[str, Point] = field(default_factory=dict)
     document: Any = None
     decoded: dict[str, tuple[str, Any]] = field(default_factory=dict)  # channel → (version, value)
     wrote: dict[str, Step] = field(default_factory=dict)  # message → the task that wrote it
@@ -103,7 +93,7 @@ class _Thread:
         metadata = self._metadata(row)
         values = self._values(row, document, space)
         at = when(document.get("ts"), self._source)
-        point = space.points[row.id] = _Point(row.parent, at)
+        point = space.points[row.id] = Point(row.parent, at)
         before = len(space.steps)
         self._messages(values, row, point, space)
         self._checkpoint(row, document, metadata, values, point, space)
@@ -147,14 +137,14 @@ class _Thread:
         try:
             return decode(*encoded, self._noted)
         except ValueError as error:
-            self._is_bad(what, str(error))
+            self._is_bad(what, str(error), encoded[1])
             return opaque(*encoded, str(error))
 
     def _noted(self, why: str) -> None:
         self._source.changed("value", why)
 
-    def _is_bad(self, what: str, reason: str) -> None:
-        self.bad.append(BadLine(None, f"thread {self._thread!r}, {what}: {reason}"))
+    def _is_bad(self, what: str, reason: str, data: bytes | None = None) -> None:
+        self.bad.append(BadLine(None, f"thread {self._thread!r}, {what}: {reason}", data and bytes(data)))
 
     def _checkpoint(
         self,
@@ -162,7 +152,7 @@ class _Thread:
         document: Mapping[str, Any],
         metadata: Mapping[str, Any],
         values: dict[str, Any],
-        point: _Point,
+        point: Point,
         space: _Space,
     ) -> None:
         made_by = text_or_none(metadata.get("source"))
@@ -218,7 +208,7 @@ class _Thread:
 
     # Messages
 
-    def _messages(self, values: Mapping[str, Any], row: Row, point: _Point, space: _Space) -> None:
+    def _messages(self, values: Mapping[str, Any], row: Row, point: Point, space: _Space) -> None:
         for channel, value in values.items():
             if channel.startswith("__"):
                 continue
@@ -226,7 +216,7 @@ class _Thread:
                 if is_message(message):
                     self._message(message, f"{channel}:{position}", row, point, space)
 
-    def _message(self, message: dict[str, Any], place: str, row: Row, point: _Point, space: _Space) -> None:
+    def _message(self, message: dict[str, Any], place: str, row: Row, point: Point, space: _Space) -> None:
         content = digest(message)
         own = text_or_none(message.get("id"))
         if own is None:
@@ -256,7 +246,7 @@ class _Thread:
 
     # Tasks
 
-    def _tasks(self, row: Row, values: Mapping[str, Any], point: _Point, space: _Space) -> None:
+    def _tasks(self, row: Row, values: Mapping[str, Any], point: Point, space: _Space) -> None:
         space.wrote.clear()
         by_task: dict[str, list[tuple[Write, Any]]] = {}
         for write in row.writes:
@@ -275,7 +265,7 @@ class _Thread:
         wrote: list[tuple[Write, Any]],
         row: Row,
         values: Mapping[str, Any],
-        point: _Point,
+        point: Point,
         space: _Space,
     ) -> None:
         path = wrote[0][0].task_path
@@ -316,7 +306,7 @@ class _Thread:
         ]
         return {"channel": channel, "value": items if is_list else items[0]}
 
-    def _pause(self, write: Write, value: Any, task: Step, row: Row, point: _Point) -> Step:
+    def _pause(self, write: Write, value: Any, task: Step, row: Row, point: Point) -> Step:
         is_question = write.channel == _INTERRUPT
         said = [item.get("value") if isinstance(item, dict) and TYPE in item else item for item in elements(value)]
         return Step(
@@ -332,7 +322,7 @@ class _Thread:
             extra={"value": value, "checkpoint_id": row.id},
         )
 
-    def _commands(self, wrote: list[tuple[Write, Any]], row: Row, point: _Point, space: _Space) -> None:
+    def _commands(self, wrote: list[tuple[Write, Any]], row: Row, point: Point, space: _Space) -> None:
         """What came from outside while the graph waited: the answer to an interrupt, an update of the state."""
         for write, value in wrote:
             name = "resume" if write.channel == _RESUME else "command"
@@ -373,12 +363,12 @@ class _Thread:
         return self._id("")
 
     def _run(self, space: _Space) -> Run:
-        main = _branch(space.points)
+        main = branch(space.points)
         n_off = self._mark(space, main)
         newest = space.points[max(space.points)]
         kept = [step for step in space.steps if not (step.extra or {}).get("is_off_branch")]
         times = [point.at for point in space.points.values() if point.at is not None]
-        _set_durations(space)
+        set_durations(space.points)
         node, _, task = space.name.rpartition("|")[2].partition(":")
         asked = next((step.text for step in kept if step.role == "user" and step.text), None)
         run = Run(
@@ -399,7 +389,7 @@ class _Thread:
                 checkpoint_ns=space.name or None,
                 conversation_id=self._thread,
                 n_checkpoints=len(space.points),
-                n_branches=_n_branches(space.points),
+                n_branches=n_branches(space.points),
                 n_off_branch=n_off or None,
                 sources=dict(space.sources) or None,
                 checkpoint_versions=sorted(space.versions) or None,
@@ -408,7 +398,7 @@ class _Thread:
             steps=space.steps,
             states=space.states,
         )
-        _judge(run, newest)
+        judge(run, newest)
         return run
 
     def _mark(self, space: _Space, main: set[str]) -> int:
@@ -419,51 +409,6 @@ class _Thread:
         if off:
             self._source.kept("checkpoint", _OFF, len(off))
         return len(off)
-
-
-def _branch(points: Mapping[str, _Point]) -> set[str]:
-    """The newest checkpoint and those before it; their ids are in the order of their making."""
-    found: set[str] = set()
-    at: str | None = max(points, default=None)
-    while at is not None and at in points and at not in found:
-        found.add(at)
-        at = points[at].parent
-    return found
-
-
-def _n_branches(points: Mapping[str, _Point]) -> int | None:
-    """How many checkpoints no other goes on from; ``None`` for one."""
-    inner = {point.parent for point in points.values()}
-    n = sum(1 for checkpoint in points if checkpoint not in inner)
-    return n if n > 1 else None
-
-
-def _set_durations(space: _Space) -> None:
-    """A task that ran alone, and was not waited for, took the time to the next checkpoint."""
-    after: dict[str, list[_Point]] = {}
-    for point in space.points.values():
-        if point.parent is not None:
-            after.setdefault(point.parent, []).append(point)
-    for checkpoint, point in space.points.items():
-        tasks = [step for step in point.steps if step.category == "task"]
-        is_paused = any(step.category in ("interrupt", "resume") for step in point.steps)
-        next_points = after.get(checkpoint, [])
-        if len(tasks) == 1 and len(next_points) == 1 and not is_paused:
-            tasks[0].duration_ms = elapsed_ms(point.at, next_points[0].at)
-
-
-def _judge(run: Run, newest: _Point) -> None:
-    """How the thread stands: what the tasks of its newest checkpoint came to."""
-    failed = next((step for step in newest.steps if step.error is not None and step.category == "task"), None)
-    asked = {step.parent_span_id for step in newest.steps if step.category == "interrupt"}
-    answered = {step.parent_span_id for step in newest.steps if step.category == "resume"}
-    if failed is not None:
-        said = failed.error or {}
-        run.status, run.error_type, run.error = "failed", said.get("type"), said.get("message")
-    elif asked - answered:
-        run.status = "pending"  # it waits for an answer
-    elif newest.is_waiting:
-        run.status = "running"
 
 
 def _node(path: str, values: Mapping[str, Any]) -> str | None:
