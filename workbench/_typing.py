@@ -35,6 +35,7 @@ class ExecutionFilters(FrameFilters, total=False):
     model: Some
     task: Some
     source: Some
+    parent: Any
 
 
 class EventFilters(FrameFilters, total=False):

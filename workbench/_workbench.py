@@ -119,6 +119,10 @@ class Workbench:
         """Runs, newest first; those without times last. See :meth:`workbench.data.frames.load.Frames.executions`."""
         return self.frames.executions(**filters)
 
+    def tree(self, run: Any) -> pl.DataFrame:
+        """A run and all runs below it. See :meth:`workbench.data.frames.load.Frames.tree`."""
+        return self.frames.tree(run)
+
     @takes(EventFilters)
     def events(self, run: Any = None, **filters: Unpack[EventFilters]) -> pl.DataFrame:
         """Events in step order. See :meth:`workbench.data.frames.load.Frames.events`."""

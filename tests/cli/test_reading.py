@@ -28,6 +28,23 @@ def test_state_behind_the_last_step(ask: Callable[..., Answer], runs: list[str])
     assert f"has no step 9999; its steps are 0 to {last}." in answer.err
 
 
+def test_tree_of_a_run(ask: Callable[..., Answer], runs: list[str], bench: workbench.Workbench):
+    """`tree` lists a run and those below it, further in; `executions --parent` those right below."""
+    with bench.store.raw() as connection:
+        connection.execute(
+            "UPDATE workbench.agent_executions SET parent_execution_id = %s, parent_event_id = (SELECT id FROM"
+            " workbench.observability_events WHERE execution_id = %s AND step_number = 1) WHERE id = %s",
+            [runs[0], runs[0], runs[1]],
+        )
+
+    found = ask("tree", runs[0], "--json").json
+    assert [(run["depth"], run["id"], run["parent_step"]) for run in found] == [(0, runs[0], None), (1, runs[1], 1)]
+    lines = ask("tree", runs[0]).out.splitlines()
+    assert "  run True" in lines[-1]
+    assert "spawned" in lines[-1]
+    assert [run["id"] for run in ask("executions", "--parent", runs[0], "--json").json] == [runs[1]]
+
+
 def test_diff_names_its_runs(ask: Callable[..., Answer], runs: list[str], bench: workbench.Workbench):
     """`diff` says which run is A and which B: id, status, name."""
     found = ask("diff", *runs, "--json").json

@@ -20,7 +20,7 @@ from workbench.cli import bring, shell
 
 VERBS = {
     "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
-    "sql", "doctor", "tasks", "environments", "db", "costs", "export",
+    "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ _MARKS = {"equal": " ", "changed": "≠", "added": "+", "removed": "−"}
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (executions, execution, events, snapshots, state, diff, sql):
+    for verb in (executions, execution, tree, events, snapshots, state, diff, sql):
         app.command()(verb)
 
 
@@ -39,6 +39,7 @@ def executions(
     agent_type: Annotated[str | None, typer.Option(help="Kind of agent.")] = None,
     task: Annotated[str | None, typer.Option(help="Title or id of the task.")] = None,
     source: Annotated[str | None, typer.Option(help="Format it came from, e.g. tau-bench.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The run that they hang on.")] = None,
     since: Since = None,
     until: Until = None,
     where: Where = None,
@@ -47,8 +48,9 @@ def executions(
     """List runs, newest first."""
     shell: Shell = ctx.obj
     filters = given(
-        status=status, agent_type=agent_type, task=task, source=source, since=since, until=until, where=where
-    )
+        status=status, agent_type=agent_type, task=task, source=source, parent=parent, since=since, until=until,
+        where=where,
+    )  # fmt: skip
     # A screen holds some twenty; a pipe of JSON gets them all unless it asks for fewer.
     at_most = limit or (None if shell.json else 50)
     with shell.bench() as bench:
@@ -78,6 +80,29 @@ def execution(ctx: typer.Context, run: Run) -> None:
     shell: Shell = ctx.obj
     with shell.bench() as bench:
         shell.record(bench.execution(run).model_dump(mode="json"))
+
+
+def tree(ctx: typer.Context, run: Run) -> None:
+    """List a run and all runs below it: sub-agents, forks, sessions that go on from it."""
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        frame = bench.tree(run)
+    shell.frame(frame, rows=_tree_rows, whole=2, empty="No runs.")
+
+
+def _tree_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    ids = short_ids(frame["id"].to_list())
+    return [
+        {
+            "id": ids[number],
+            "name": "  " * min(run["depth"], 20) + (run["name"] or run["source_id"] or ""),
+            "link": run["link"] if run["depth"] else None,
+            "at step": run["parent_step"] if run["depth"] else None,
+            "status": run["status"],
+            "took": duration(run["execution_time_ms"]),
+        }
+        for number, run in enumerate(frame.iter_rows(named=True))
+    ]
 
 
 def events(

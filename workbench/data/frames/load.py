@@ -65,7 +65,8 @@ class Frames:
         Parameters
         ----------
         **filters
-            ``status``, ``agent_type``, ``model``, ``source``: one or several values; ``task``: id or title; ``since``,
+            ``status``, ``agent_type``, ``model``, ``source``: one or several values; ``task``: id or title; ``parent``:
+            the run, or runs, that they hang on; ``since``,
             ``until``: ``"7d"``, ISO time or datetime, by start (by time of writing where a run has no times); ``ids``;
             ``where``: SQL; ``limit``; ``fields``: ``{"trial": "metadata.trial"}``; ``columns``: names to read.
 
@@ -248,6 +249,30 @@ class Frames:
 
         return register_io_source(read, schema=whole)  # pyright: ignore[reportArgumentType]
 
+    def tree(self, run: Any) -> pl.DataFrame:
+        """A run and all runs below it: sub-agents, forks, sessions that go on from it, at any depth.
+
+        Parameters
+        ----------
+        run
+            One run, as in :meth:`run_id`.
+
+        Returns
+        -------
+        polars.DataFrame
+            Each run behind its parent: ``depth`` (0 = the run itself), ``link`` (spawned · forked · resumed ·
+            continued), ``parent_step`` (step of the parent it hangs on; null where none is known), ids, name, status,
+            times and cost as in :meth:`executions`.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or several share the prefix.
+        """
+        from workbench.data.frames.tree import tree
+
+        return tree(self.transport, self.run_id(run))
+
     # -- ids and SQL -------------------------------------------------------------------------------------------------
 
     def run_id(self, run: Any) -> str:
@@ -394,6 +419,8 @@ class Frames:
             return filters.ids(sql.SQL("{}.id").format(alias), [value] if one else value)
         if name == "runs":
             return filters.ids(sql.SQL("{}.execution_id").format(alias), value)
+        if name == "parent":
+            return filters.ids(sql.SQL("{}.parent_execution_id").format(alias), run_ids(self.transport, value))
         if name == "task":
             titles = filters.one_of(sql.SQL("title"), value, name=name)
             tasks = sql.SQL("SELECT id FROM workbench.tasks WHERE {} OR {}").format(
