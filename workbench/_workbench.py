@@ -205,12 +205,19 @@ class Workbench:
         columns: Mapping[str, str] | None = None,
         progress: bool = True,
         keep_originals: bool = True,
+        workers: int | None = None,
     ) -> IngestReport:
         """Read agent history from files and folders. See :func:`workbench.data.ingest.ingest`."""
         from .data.ingest import ingest
 
         return ingest(
-            self.store, paths, format=format, columns=columns, progress=progress, keep_originals=keep_originals
+            self.store,
+            paths,
+            format=format,
+            columns=columns,
+            progress=progress,
+            keep_originals=keep_originals,
+            workers=workers,
         )
 
     def price(self, *, again: bool = False) -> Priced:

@@ -43,6 +43,9 @@ def ingest(
     originals: Annotated[
         bool, typer.Option("--originals/--no-originals", help="Keep the files themselves too, compressed.")
     ] = True,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files at once; else as many as it pays for.")
+    ] = None,
 ) -> None:
     """Read agent history into the database; reading a file twice adds nothing.
 
@@ -65,6 +68,7 @@ def ingest(
                 columns=named,
                 progress=sys.stderr.isatty() and not quiet,
                 keep_originals=originals,
+                workers=workers,
             )
         except WorkbenchError as failed:
             so_far = vars(failed).pop("report", None)

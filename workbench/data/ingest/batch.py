@@ -18,11 +18,12 @@ import psycopg
 
 from workbench.data.ingest import originals
 from workbench.data.ingest.columns import checked
+from workbench.data.ingest.crew import Crew, Task, n_workers
 from workbench.data.ingest.database import is_url, url_name
 from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.quarantine import put_aside
-from workbench.data.ingest.registry import Guarded
+from workbench.data.ingest.registry import HERE, Guarded
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
 from workbench.data.ingest.rows import clean, import_id
 from workbench.data.ingest.source import Source
@@ -52,6 +53,7 @@ def ingest(
     columns: Mapping[str, str] | None = None,
     progress: bool = True,
     keep_originals: bool = True,
+    workers: int | None = None,
 ) -> IngestReport:
     """Read agent history from files and folders.
 
@@ -75,6 +77,9 @@ def ingest(
         Show a bar on stderr, in a terminal or notebook.
     keep_originals
         Keep the files themselves too, compressed, so that an import can be exported as it was, read again and undone.
+    workers
+        Processes that read files beside each other; 1 = this process alone. When not given: as many as there are
+        processors, and this process alone for less than 20 MB.
 
     Returns
     -------
@@ -109,19 +114,121 @@ def ingest(
     is_alone = len(found) == 1 and found[0].is_named and not urls
     aside = partial(put_aside, store, keep_original=keep_originals)
     jobs, files = _plan(found, skipped, format, columns, is_alone=is_alone, aside=aside)
-    bar = _bar(sum(job.source.size_bytes for job in jobs), is_wanted=progress and bool(jobs))
-    with closing(bar):
+    is_wanted = progress and bool(jobs)
+    with closing(_bar(sum(job.source.size_bytes for job in jobs), is_wanted=is_wanted)) as bar:
+        batch = _Batch(store, files, bar, is_alone=is_alone, keep_originals=keep_originals)
+        n = n_workers(workers, [job.source.size_bytes for job in jobs])
+        if n > 1:
+            batch.read_with(n, [job for job in jobs if _has_name(job.reader)])
+        batch.read(job for job in jobs if files[job.place] is None)
+    for url in urls:
+        _ingest_database(store, url, format, files, is_alone=len(urls) == 1 and not paths)
+    return IngestReport(tuple(file for file in files if file is not None), tuple(skipped))
+
+
+def read_one(
+    store: Store,
+    path: str,
+    format: str,
+    *,
+    columns: Mapping[str, str] | None,
+    keep_originals: bool,
+    on_read: Callable[[int], object],
+) -> FileReport:
+    """Read one file of several, in a process that was started for it; its failure is in its report."""
+    try:
+        source = Source.of(path)
+    except IngestError as error:
+        return _failed(error, path, None, format)
+    assert source.sha256  # read before what is read counts
+    source.columns = columns
+    source.on_read = on_read
+    return _guarded(store, _Job(source, reader(format), 0), is_alone=False, keep_originals=keep_originals)
+
+
+class _Batch:
+    """The files of one ingest: the reports of those that are done, and the ways to read the others."""
+
+    def __init__(
+        self, store: Store, files: list[FileReport | None], bar: Any, *, is_alone: bool, keep_originals: bool
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._bar = bar
+        self._is_alone = is_alone
+        self._keep_originals = keep_originals
+
+    def read(self, jobs: Iterable[_Job]) -> None:
+        """Read files in this process, one after the other."""
+        bar = self._bar
         for job in jobs:
             bar.set_postfix_str(job.source.file_name[-40:], refresh=False)
             assert job.source.sha256  # read before the bar counts
             job.source.on_read = bar.update
             until = bar.n + job.source.size_bytes
-            files[job.place] = _guarded(store, job, files, is_alone=is_alone, keep_originals=keep_originals)
+            try:
+                self._files[job.place] = _guarded(
+                    self._store, job, is_alone=self._is_alone, keep_originals=self._keep_originals
+                )
+            except StoreUnavailableError as error:
+                raise _broken_off(job, str(error), self._files) from error
             bar.update(until - bar.n)  # what is known is not read again
             job.source.forget()
-    for url in urls:
-        _ingest_database(store, url, format, files, is_alone=len(urls) == 1 and not paths)
-    return IngestReport(tuple(file for file in files if file is not None), tuple(skipped))
+
+    def read_with(self, n: int, jobs: list[_Job]) -> None:
+        """Let other processes read files; what one of them fails at unexpectedly is left to this one."""
+        by_place = {job.place: job for job in jobs}
+        tasks = [
+            Task(
+                job.place,
+                job.source.size_bytes,
+                {
+                    "path": job.source.name,
+                    "format": job.reader.FORMAT,
+                    "columns": job.source.columns and dict(job.source.columns),
+                    "keep_originals": self._keep_originals,
+                },
+            )
+            for job in jobs
+        ]
+        with Crew(self._store.settings_for_others(), n) as crew:
+            for task, answer in crew.read(tasks, self._bar.update):
+                job = by_place[task.place]
+                self._bar.set_postfix_str(job.source.file_name[-40:], refresh=False)
+                match answer.kind:
+                    case "report":
+                        self._files[job.place] = FileReport.from_dict(answer.value)
+                    case "unavailable":
+                        raise _broken_off(job, answer.value, self._files)
+                    case "killed":
+                        self._files[job.place] = _killed(job, answer.value)
+                    case _:
+                        self._bar.update(-task.size_bytes)  # read below, in this process
+
+
+def _broken_off(job: _Job, said: str, files: Iterable[FileReport | None]) -> StoreUnavailableError:
+    done = [file for file in files if file is not None and file.error is None]
+    names = ", ".join(file.path for file in done) or "none"
+    return StoreUnavailableError(
+        f"The database failed while {job.source.name} was being read. {said} Nothing of that file was stored. "
+        f"Complete: {names}. Ingest the same paths again to complete the rest.",
+        path=job.source.name,
+        complete=tuple(file.path for file in done),
+        report=IngestReport(tuple(done)),
+    )
+
+
+def _has_name(chosen: Reader) -> bool:
+    """Whether another process finds this reader by the name of its format."""
+    return not (isinstance(chosen, Guarded) and chosen.origin == HERE)
+
+
+def _killed(job: _Job, how: str) -> FileReport:
+    error = (
+        f"the process that read it was killed twice ({how}), perhaps because memory ran out. Nothing of this file was "
+        "stored. Ingest it again, with workers=1."
+    )
+    return FileReport(job.source.name, job.reader.FORMAT, error=error, size_bytes=job.source.size_bytes)
 
 
 def _urls(paths: str | Path | Iterable[str | Path]) -> tuple[list[str], list[str | Path]]:
@@ -141,7 +248,10 @@ def _ingest_database(
             files.append(None)
             job = _Job(part, chosen, len(files) - 1)
             # There are no bytes to keep: the original is the tables.
-            files[-1] = _guarded(store, job, files, is_alone=False, keep_originals=False)
+            try:
+                files[-1] = _guarded(store, job, is_alone=False, keep_originals=False)
+            except StoreUnavailableError as error:
+                raise _broken_off(job, str(error), files) from error
     except IngestError as error:
         failed = _failed(error, url_name(url), None, chosen.FORMAT)
         if is_alone:
@@ -199,33 +309,18 @@ def _plan(
 def read_again(store: Store, source: Source, reader: Reader, *, keep_originals: bool) -> FileReport:
     """Read a file whose bytes were met before, for what this version finds in it and that one did not."""
     job = _Job(source, reader, 0)
-    return _guarded(store, job, [], is_alone=False, keep_originals=keep_originals, is_retry=True)
+    try:
+        return _guarded(store, job, is_alone=False, keep_originals=keep_originals, is_retry=True)
+    except StoreUnavailableError as error:
+        raise _broken_off(job, str(error), []) from error
 
 
-def _guarded(
-    store: Store,
-    job: _Job,
-    files: list[FileReport | None],
-    *,
-    is_alone: bool,
-    keep_originals: bool,
-    is_retry: bool = False,
-) -> FileReport:
+def _guarded(store: Store, job: _Job, *, is_alone: bool, keep_originals: bool, is_retry: bool = False) -> FileReport:
     try:
         report = _ingest_file(store, job.source, job.reader, keep_originals=keep_originals, is_retry=is_retry)
         if report.outcome == "failed":
             put_aside(store, job.source, job.reader.FORMAT, _nothing_in(report), keep_original=keep_originals)
         return report
-    except StoreUnavailableError as error:
-        done = [file for file in files if file is not None and file.error is None]
-        names = ", ".join(file.path for file in done) or "none"
-        raise StoreUnavailableError(
-            f"The database failed while {job.source.name} was being read. {error} Nothing of that file was stored. "
-            f"Complete: {names}. Ingest the same paths again to complete the rest.",
-            path=job.source.name,
-            complete=tuple(file.path for file in done),
-            report=IngestReport(tuple(done)),
-        ) from error
     except (IngestError, MissingExtraError) as error:
         failed = _failed(error, job.source.name, job.source, job.reader.FORMAT)
         if isinstance(error, IngestError) and not hasattr(error, "columns"):  # a wrong column is no damage of the file

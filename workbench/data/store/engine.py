@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from workbench.data.store.address import Address, plain
@@ -219,6 +220,11 @@ class Store:
         """Whether the server has pgvector, in this database."""
         with self.connection() as connection:
             return bool(connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")))
+
+    def settings_for_others(self) -> dict[str, Any]:
+        """What another process opens a store on this database with, as JSON values; passwords included."""
+        secrets = {name: value.get_secret_value() for name, value in self.settings if isinstance(value, SecretStr)}
+        return self.settings.model_dump(mode="json") | secrets | {"database_url": self.url}
 
     def on_close(self, action: Callable[[], None]) -> None:
         """Call ``action`` before the pool is closed: for what a room keeps open on this store."""
