@@ -22,6 +22,7 @@ OWNERS = {
     "adbc_driver_postgresql": {"data"},
     "alembic": {"data"},
     "duckdb": {"data"},
+    "hyperscan": {"data"},
     "opentelemetry": {"data"},
     "anywidget": {"widgets"},
     "traitlets": {"widgets"},

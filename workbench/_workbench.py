@@ -246,6 +246,37 @@ class Workbench:
 
         return undo(self.store, import_id, dry_run=dry_run)
 
+    def secrets(self, run: Any = None) -> pl.DataFrame:
+        """Where passwords, tokens and keys stand in the runs; never what they are.
+
+        Parameters
+        ----------
+        run
+            As in :meth:`events`; ``None`` = all.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``execution_id``, ``event_id`` (null: in the run's own row or in a state), ``step_number``, ``place`` (JSON
+            pointer into the event's data; else ``input/…``, ``error``, ``state/STEP/…``), ``rule``, ``digest`` (equal
+            for equal secrets of one store, keyed with a secret of the store), ``shown`` (the issuer's public prefix,
+            four characters at most, and the length).
+        """
+        from .data.frames.secrets import secrets
+
+        return secrets(self.frames.transport, run)
+
+    def rescan(self, run: Any = None) -> pl.DataFrame:
+        """Look for secrets again: in runs written before there were marks, by a live capture, or under older rules.
+
+        Returns what :meth:`secrets` then returns.
+        """
+        from .data.frames.runs import run_ids
+        from .data.secrets.marks import rescan
+
+        rescan(self.store, None if run is None else run_ids(self.frames.transport, run))
+        return self.secrets(run)
+
     def record(self, *, agent_type: str, **about: Any) -> Recording:
         """Capture a live run. See :class:`workbench.replay.record.Recording`."""
         from .replay.record import Recording

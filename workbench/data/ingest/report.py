@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal, Self
 
@@ -61,6 +61,8 @@ class FileReport:
         What could not be read, by line; everything else of the file is stored.
     n_bad
         How many; ``bad`` holds the first 1,000.
+    secrets
+        Passwords, tokens and keys that stand in what was written, by rule; see ``bench.secrets()``.
     error
         Why nothing of the file was stored; ``None`` if it was.
     copy_of
@@ -83,6 +85,7 @@ class FileReport:
     sha256: str | None = None
     size_bytes: int = 0
     copy_of: str | None = None
+    secrets: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -120,6 +123,7 @@ class FileReport:
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
             "copy_of": self.copy_of,
+            "secrets": dict(self.secrets),
         }
 
     @classmethod
@@ -144,6 +148,8 @@ class FileReport:
             items: tuple[Item, ...] = getattr(self, name)
             if items:
                 yield f"  {name}: " + " · ".join(str(item) for item in items)
+        if self.secrets:
+            yield "  secrets: " + " · ".join(f"{n:,} × {rule}" for rule, n in self.secrets.items())
         for bad in self.bad[:_SHOWN]:
             yield f"  bad: {_where(bad)}{bad.reason}"
         if self.n_bad > _SHOWN:
@@ -236,6 +242,7 @@ class IngestReport:
 
 def _row(file: FileReport) -> str:
     notes = [f"{name}: {item}" for name in ("changed", "lost") for item in getattr(file, name)]
+    notes += [f"secrets: {n:,} × {rule}" for rule, n in file.secrets.items()]
     notes += [f"bad: {_where(bad)}{bad.reason}" for bad in file.bad[:_SHOWN]]
     notes += [file.error] if file.error else []
     notes += [f"a copy of {file.copy_of}"] if file.copy_of else []

@@ -28,6 +28,7 @@ from workbench.data.ingest.rows import (
 )
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.turns import Turn
+from workbench.data.secrets.marks import Marks
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.storable import storable
 from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
@@ -64,6 +65,7 @@ class Writer:
         self._links = Links(reader)
         self._is_open = getattr(reader, "is_open", None)
         self._marks_itself = getattr(reader, "MARKS", False)
+        self._secrets = Marks(connection)
         self._source = source
         self._import = import_id(format, source.import_key)
         self._maker = RowMaker(format, source, self._import)
@@ -123,6 +125,7 @@ class Writer:
         self._held += merged.new
         self._new += merged.new
         self._updated += merged.updated
+        self._secrets.renew([execution])
 
     def finish(self) -> FileReport:
         """Write what is left and the record of the import."""
@@ -131,6 +134,7 @@ class Writer:
         if self._with_prices:
             self._price()
         self._name_runs()
+        self._secrets.write()
         for damage in self._source.damage:
             self.bad(damage)
         report = self._report()
@@ -184,13 +188,17 @@ class Writer:
         maker, connection = self._maker, self._connection
         for run in runs:
             maker.count(run)
-        copy_rows(connection, agent_executions, EXECUTION_COLUMNS, map(maker.execution, runs))
+        rows = [maker.execution(run) for run in runs]
+        copy_rows(connection, agent_executions, EXECUTION_COLUMNS, rows)
+        self._secrets.add("runs", EXECUTION_COLUMNS, rows)
         added = Counts(len(runs))
         for chunk in maker.chunks(runs):
             if chunk.events:
                 copy_rows(connection, observability_events, EVENT_COLUMNS, chunk.events)
+                self._secrets.add("events", EVENT_COLUMNS, chunk.events)
             if chunk.snapshots:
                 copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, chunk.snapshots)
+                self._secrets.add("states", SNAPSHOT_COLUMNS, chunk.snapshots)
             added += Counts(0, len(chunk.events), len(chunk.snapshots))
         self._held += added
         self._new += added
@@ -199,6 +207,8 @@ class Writer:
         if not runs:
             return
         merged = self._merger.merge(runs)
+        if merged.updated or merged.new != Counts():
+            self._secrets.renew(runs)
         for run in runs.values():
             self._maker.count(run)
             self._maker.count_steps(run)
@@ -236,6 +246,7 @@ class Writer:
             n_bad=self._n_bad,
             sha256=self._source.sha256,
             size_bytes=self._source.size_bytes,
+            secrets=dict(self._secrets.counts),
             kept=tuple(notes["kept"]),
             changed=tuple(notes["changed"]),
             lost=tuple(notes["lost"]),

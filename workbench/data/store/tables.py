@@ -334,7 +334,12 @@ secrets = sa.Table(
     _id(),
     _ref("execution_id", "agent_executions", "CASCADE"),
     _ref("event_id", "observability_events", "CASCADE", nullable=True),
-    sa.Column("place", sa.Text, nullable=False, comment="JSON pointer into the event's data, or a column of the run"),
+    sa.Column(
+        "place",
+        sa.Text,
+        nullable=False,
+        comment="JSON pointer into the event's data; else a column of the run or 'state/STEP', with a pointer into it",
+    ),
     sa.Column("rule", sa.Text, nullable=False, comment="the rule that found it"),
     sa.Column(
         "digest",
@@ -342,8 +347,22 @@ secrets = sa.Table(
         nullable=False,
         comment="tells equal secrets from different ones; the secret cannot be had from it",
     ),
+    sa.Column(
+        "shown",
+        sa.Text,
+        nullable=False,
+        server_default=sa.text("''"),
+        comment="its issuer's public prefix, four characters at most, and its length",
+    ),
     sa.Index(None, "execution_id"),
     sa.Index(None, "event_id"),
+)
+
+store_keys = sa.Table(
+    "store_keys",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", pg.BYTEA, nullable=False, comment="drawn by chance when the schema was made"),
 )
 
 agent_memory = sa.Table(

@@ -66,6 +66,7 @@ CREATE TABLE workbench.secrets (
   place text NOT NULL,
   rule text NOT NULL,
   digest text NOT NULL,
+  shown text DEFAULT '' NOT NULL,
   CONSTRAINT pk_secrets PRIMARY KEY (id),
   CONSTRAINT fk_secrets_execution_id
     FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE,
@@ -74,10 +75,22 @@ CREATE TABLE workbench.secrets (
 );
 CREATE INDEX ix_secrets_execution_id ON workbench.secrets (execution_id);
 CREATE INDEX ix_secrets_event_id ON workbench.secrets (event_id);
-COMMENT ON COLUMN workbench.secrets.place IS 'JSON pointer into the event''s data, or a column of the run';
+COMMENT ON COLUMN workbench.secrets.place IS
+  'JSON pointer into the event''s data; else a column of the run or ''state/STEP'', with a pointer into it';
 COMMENT ON COLUMN workbench.secrets.rule IS 'the rule that found it';
 COMMENT ON COLUMN workbench.secrets.digest IS
   'tells equal secrets from different ones; the secret cannot be had from it';
+COMMENT ON COLUMN workbench.secrets.shown IS
+  'its issuer''s public prefix, four characters at most, and its length';
+
+CREATE TABLE workbench.store_keys (
+  name text NOT NULL,
+  value bytea NOT NULL,
+  CONSTRAINT pk_store_keys PRIMARY KEY (name)
+);
+COMMENT ON COLUMN workbench.store_keys.value IS 'drawn by chance when the schema was made';
+INSERT INTO workbench.store_keys
+  VALUES ('secrets', decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));
 
 ALTER TABLE workbench.agent_executions ADD COLUMN cost_source text;
 ALTER TABLE workbench.agent_executions ADD COLUMN reported jsonb;
@@ -117,7 +130,7 @@ def downgrade() -> None:
     op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark, ALTER COLUMN data SET STORAGE EXTENDED")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN parent_event_id")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
-    for name in ("secrets", "quarantine", "import_runs", "file_blocks"):
+    for name in ("store_keys", "secrets", "quarantine", "import_runs", "file_blocks"):
         op.execute(f"DROP TABLE workbench.{name}")
     op.execute("DROP INDEX workbench.ix_imports_blocks, workbench.ix_imports_path")
     op.execute("ALTER TABLE workbench.imports DROP COLUMN blocks")

@@ -1,0 +1,1 @@
+"""Secrets: what they look like, where they are, and texts without them."""
