@@ -16,7 +16,10 @@ from workbench.data.export import atif
 from workbench.data.store.engine import Store
 from workbench.errors import ConfigurationError, NotFoundError, UnknownFormatError
 
-# What is no agent history or has no steps of its own there.
+_RUNS = """
+SELECT id::text, token_usage::text AS u, CASE WHEN cost_source = 'source' THEN cost::float8 END AS c
+FROM workbench.agent_executions
+"""
 FOLDERS = (
     "atif", "claude-code", "codex", "gemini-cli", "inspect", "langfuse", "openhands", "openinference", "otlp", "pi",
     "swe-agent", "who-and-when",
@@ -246,9 +249,7 @@ def test_real_runs_say_the_same_after_a_round_trip(
 ) -> None:
     """Every run of every shared format is valid ATIF, and read back has the texts, calls, results, tokens and cost."""
     bench.ingest(shared_data / folder, progress=False)
-    before = bench.sql(
-        "SELECT id::text, token_usage::text AS u, CASE WHEN cost_source = 'source' THEN cost::float8 END AS c FROM workbench.agent_executions"
-    )
+    before = bench.sql(_RUNS)
 
     for run, usage, cost in before.iter_rows():
         found = document(bench.store, run)
@@ -258,8 +259,7 @@ def test_real_runs_say_the_same_after_a_round_trip(
             bench.export(run, path, format="atif")
             bench.ingest(path, format="atif", progress=False)
             own = f"{found['session_id']}/{found['trajectory_id']}"
-            query = "SELECT id::text, token_usage::text AS u, CASE WHEN cost_source = 'source' THEN cost::float8 END AS c FROM workbench.agent_executions"
-            ((again, u, c),) = bench.sql(f"{query} WHERE source_id = $1", [own]).iter_rows()
+            ((again, u, c),) = bench.sql(f"{_RUNS} WHERE source_id = $1", [own]).iter_rows()
             assert told(bench, again) == told(bench, run)
             assert (u and json.loads(u)) == (usage and json.loads(usage))
             assert c == pytest.approx(cost)

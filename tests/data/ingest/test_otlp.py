@@ -42,8 +42,8 @@ from workbench.data.store.engine import Store
         ("openai-v2.captured.pb", 4, 9, (194, 81)),
         ("proto-example.trace.json", 1, 1, None),
         ("proto-example.logs.json", 1, 1, None),
-        ("proto-example.events.json", 0, 0, None),
-        ("proto-example.metrics.json", 0, 0, None),
+        ("proto-example.events.json", 1, 1, None),
+        ("proto-example.metrics.json", 1, 4, None),
     ],
 )
 def test_counts_of_real_files(shared_data: Path, name: str, n_runs: int, n_steps: int, tokens: Any) -> None:
@@ -181,14 +181,13 @@ def test_logs_of_a_trace_are_steps_inside_their_span() -> None:
     assert second.extra["attributes"] == {"item": 7}
 
 
-def test_metrics_and_homeless_logs_are_counted_not_hidden() -> None:
-    """What is not read is in the report, with its number."""
-    source = source_of(metric_request(3), metric_request(2), log_request(timeUnixNano="1", body={"stringValue": "?"}))
+def test_a_metric_without_points_is_counted_not_hidden() -> None:
+    """What there is nothing to store of is in the report, with its number."""
+    source = source_of(metric_request(3), metric_request(2))
 
     assert runs_of(source) == []
     assert {(note.what, note.why): n for note, n in source.notes.items()} == {
-        ("metrics", "kept out: metrics come later"): 5,
-        ("log records", "kept out: they name no trace"): 1,
+        ("metrics", "without a data point: there is nothing to store"): 5
     }
 
 

@@ -25,6 +25,7 @@ EventType = Literal[
     "span",  # any other span: agent, chain, workflow
     "state",  # a change of recorded state
     "score",  # a grade or reward
+    "metric",  # one data point of a metric; `extra` holds value, unit, attributes. Never counted: spans say the same
     "log",  # anything else the source wrote down
 ]
 

@@ -1,7 +1,8 @@
 """OpenTelemetry traces as OTLP files: JSON, JSON lines (one request a line) and protobuf; ``.gz`` of each.
 
-One trace id is one run, one span one step. Log records that name a trace are steps of its run; those that name none,
-and metrics, are counted in the report and left out. Spans of one trace may lie in several files and come in any order.
+One trace id is one run, one span one step. Log records that name a trace are steps of its run. Those that name none,
+and the data points of metrics, are steps of the session that they name, else of a run of their service and day. Records
+of one run may lie in several files and come in any order.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import Any
 from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.formats.otlp_json import ROOTS, from_json, is_request
 from workbench.data.ingest.formats.otlp_protobuf import from_protobuf
-from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Metrics, Span, Unread, id_of
-from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
+from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Point, Pointless, Span, Unread, id_of
+from workbench.data.ingest.formats.otlp_telemetry import home, is_telemetry, telemetry_rejoined, telemetry_run
+from workbench.data.ingest.formats.otlp_trace import LOG, identity, rejoined, run_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError
 
 FORMAT = "otlp"
-TITLE = "OpenTelemetry traces: OTLP JSON, JSON lines, protobuf"
+TITLE = "OpenTelemetry traces, logs and metrics: OTLP JSON, JSON lines, protobuf"
 
 _PROTOBUF_NAMES = (".pb", ".binpb", ".protobuf", ".otlp")
 _PROTOBUF_SIGNS = (b"service.name", b"telemetry.sdk", b"gen_ai.")
@@ -55,14 +57,17 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     """
     spans: dict[str, dict[str, Span]] = {}
     logs: dict[str, dict[str, LogRecord]] = {}
+    telemetry: dict[str, dict[str, LogRecord | Point]] = {}
     raw: dict[str, bytes] = {}  # identity of the first record of a line whose text is not what was parsed
     complete = Complete(source, lambda line: filter(None, (id_of(own, 16) for own in trace_ids(line))))
 
-    def run(trace_id: str) -> Run:
-        found = run_of(trace_id, spans.pop(trace_id, {}).values(), logs.pop(trace_id).values())
+    def with_raw(found: Run) -> Run:
         for step in found.steps if raw else ():
             step.raw = raw.pop(step.source_id or "", None)
         return found
+
+    def run(trace_id: str) -> Run:
+        return with_raw(run_of(trace_id, spans.pop(trace_id, {}).values(), logs.pop(trace_id).values()))
 
     for item in _items(source, raw):
         yield from (run(trace_id) for trace_id in complete.before(getattr(item, "line", None)) if trace_id in logs)
@@ -71,27 +76,31 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                 yield item
             case Unread():
                 yield BadLine(item.line, item.reason)
-            case Metrics():
-                source.lost("metrics", "kept out: metrics come later", item.n)
+            case Pointless():
+                source.lost("metrics", "without a data point: there is nothing to store")
+            case Point() | LogRecord(trace_id=None):
+                _add(telemetry.setdefault(home(item), {}), item, source)
             case Span():
                 logs.setdefault(item.trace_id, {})
                 _add(spans.setdefault(item.trace_id, {}), item, source)
-            case LogRecord(trace_id=None):
-                source.lost("log records", "kept out: they name no trace")
             case LogRecord(trace_id=str(trace_id)):
                 _add(logs.setdefault(trace_id, {}), item, source)
     yield from map(run, list(logs))
+    for place, records in telemetry.items():
+        yield with_raw(telemetry_run(place, records.values()))
 
 
-is_open = has_no_end
+def is_open(step: Step) -> bool:
+    """Whether a span has not ended; what was a log record is a moment, even where it tells of a model call."""
+    return step.category != LOG and has_no_end(step)
 
 
 def rejoin(trace_id: str, steps: list[Step]) -> Run:
     """The run of a trace of which several files held parts, from all its stored steps, in the order of time."""
-    return rejoined(trace_id, steps)
+    return telemetry_rejoined(trace_id, steps) if is_telemetry(trace_id) else rejoined(trace_id, steps)
 
 
-def _add(known: dict[str, Any], item: Span | LogRecord, source: Source) -> None:
+def _add(known: dict[str, Any], item: Span | LogRecord | Point, source: Source) -> None:
     name = identity(item)
     if name in known:
         source.kept("spans and log records sent more than once", "each is stored once")
@@ -132,7 +141,7 @@ def _lines(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
             continue
         own = source.own_bytes(record)
         for n, item in enumerate(from_json(record.value, line=record.line)):
-            if n == 0 and own is not None and isinstance(item, Span | LogRecord):
+            if n == 0 and own is not None and isinstance(item, Span | LogRecord | Point):
                 raw[identity(item)] = own
             yield item
 

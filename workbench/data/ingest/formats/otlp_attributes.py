@@ -39,7 +39,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "llm.finish_reason",
         "ai.response.finishReason",
     ),
-    "gen_ai.conversation.id": ("gen_ai.thread.id", "gen_ai.session.id", "session.id"),
+    "gen_ai.conversation.id": ("gen_ai.thread.id", "gen_ai.session.id", "conversation.id", "session.id"),
     "gen_ai.agent.name": ("gen_ai.agent", "agent.name", "ai.telemetry.functionId"),
     "gen_ai.usage.input_tokens": (
         "gen_ai.usage.prompt_tokens",

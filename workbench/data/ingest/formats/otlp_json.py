@@ -1,4 +1,4 @@
-"""OTLP requests as JSON → spans, log records and counts of metrics.
+"""OTLP requests as JSON → spans, log records and points of metrics.
 
 OTLP JSON is not protobuf's own JSON: ids are hex (in any case), 64-bit integers and times are text, enums are numbers,
 and unknown fields must be ignored (opentelemetry-proto, ``docs/specification.md``, "JSON Protobuf Encoding"). What
@@ -13,11 +13,14 @@ from typing import Any
 
 from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
+    METRIC_KINDS,
     SPAN_KINDS,
     STATUS_CODES,
+    TEMPORALITIES,
     Item,
     LogRecord,
-    Metrics,
+    Point,
+    Pointless,
     Span,
     Unread,
     dropped_of,
@@ -25,6 +28,7 @@ from workbench.data.ingest.formats.otlp_records import (
     event_of,
     id_of,
     link_of,
+    present,
     scope_of,
     whole,
 )
@@ -45,13 +49,9 @@ def from_json(request: Mapping[str, Any], *, line: int | None = None) -> Iterato
     for group in _rows(request, "resourceLogs"):
         for record, resource, scope in _leaves(group, ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
             yield _json_log(record, resource, scope, line)
-    metrics = [
-        metric
-        for group in _rows(request, "resourceMetrics")
-        for metric, *_ in _leaves(group, ("scopeMetrics", "instrumentationLibraryMetrics"), "metrics")
-    ]
-    if metrics:
-        yield Metrics(len(metrics))
+    for group in _rows(request, "resourceMetrics"):
+        for metric, resource, scope in _leaves(group, ("scopeMetrics", "instrumentationLibraryMetrics"), "metrics"):
+            yield from _json_metric(metric, resource, scope, line)
 
 
 def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
@@ -114,6 +114,108 @@ def _json_log(record: Any, resource: dict[str, Any], scope: dict[str, Any], line
         scope=scope,
         line=line,
     )
+
+
+def _json_metric(metric: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Iterator[Item]:
+    if not isinstance(metric, Mapping):
+        yield Unread(f"a metric is {_kind(metric)}, not an object", line=line)
+        return
+    name = _text(_field(metric, "name")) or ""
+    about = present(unit=_text(_field(metric, "unit")), description=_text(_field(metric, "description")))
+    n = 0
+    for kind in METRIC_KINDS:
+        data = _field(metric, _CAMEL[kind])
+        if not isinstance(data, Mapping):
+            continue
+        temporality = enum_name(_field(data, "aggregationTemporality"), TEMPORALITIES, "AGGREGATION_TEMPORALITY_")
+        said = about | present(temporality=temporality, is_monotonic=_field(data, "isMonotonic") or None)
+        for point in _rows(data, "dataPoints"):
+            n += 1
+            yield Point(
+                metric=name,
+                kind=kind,
+                time_ns=_nanos(_field(point, "timeUnixNano")),
+                start_ns=_nanos(_field(point, "startTimeUnixNano")),
+                values=_json_values(point),
+                attributes=_attributes(_field(point, "attributes")),
+                about=said,
+                resource=resource,
+                scope=scope,
+                line=line,
+            )
+    if not n:
+        yield Pointless(name)
+
+
+_CAMEL = {kind: kind.title().replace("_", "")[:1].lower() + kind.title().replace("_", "")[1:] for kind in METRIC_KINDS}
+
+
+def _json_values(point: Mapping[str, Any]) -> dict[str, Any]:
+    """What a point measured; a count of 0 is kept, since it is no absence."""
+    whole_one = _field(point, "asInt")
+    value = whole(whole_one) if whole_one is not None else _float(_field(point, "asDouble"))
+    counts = {name: whole(_field(point, camel)) for name, camel in _COUNTS if _field(point, camel) is not None}
+    floats = {name: _float(_field(point, name)) for name in ("sum", "min", "max") if _field(point, name) is not None}
+    zero = _float(_field(point, "zeroThreshold"))
+    quantiles = [
+        {"quantile": _float(_field(q, "quantile")) or 0.0, "value": _float(_field(q, "value")) or 0.0}
+        for q in _rows(point, "quantileValues")
+    ]
+    flags = _field(point, "flags")
+    return (
+        ({"value": value} if value is not None else {})
+        | counts
+        | floats
+        | present(
+            bucket_counts=_wholes(_field(point, "bucketCounts")),
+            explicit_bounds=_floats(_field(point, "explicitBounds")),
+            positive=_json_buckets(_field(point, "positive")),
+            negative=_json_buckets(_field(point, "negative")),
+            zero_threshold=zero or None,
+            quantile_values=quantiles,
+            exemplars=[_json_exemplar(one) for one in _rows(point, "exemplars")],
+            flags=flags or None,
+        )
+    )
+
+
+_COUNTS = (("count", "count"), ("scale", "scale"), ("zero_count", "zeroCount"))
+
+
+def _json_buckets(buckets: Any) -> dict[str, Any]:
+    if not isinstance(buckets, Mapping):
+        return {}
+    counts = _wholes(_field(buckets, "bucketCounts"))
+    return {"offset": whole(_field(buckets, "offset") or 0), "bucket_counts": counts} if counts else {}
+
+
+def _json_exemplar(one: Mapping[str, Any]) -> dict[str, Any]:
+    number = _field(one, "asInt")
+    return present(
+        time_unix_nano=_nanos(_field(one, "timeUnixNano")),
+        value=whole(number) if number is not None else _float(_field(one, "asDouble")),
+        trace_id=id_of(_field(one, "traceId"), 16),
+        span_id=id_of(_field(one, "spanId"), 8),
+        attributes=_attributes(_field(one, "filteredAttributes")),
+    )
+
+
+def _wholes(values: Any) -> list[Any]:
+    return [whole(value) for value in values] if isinstance(values, list) else []
+
+
+def _floats(values: Any) -> list[Any]:
+    return [_float(value) for value in values] if isinstance(values, list) else []
+
+
+def _float(value: Any) -> Any:
+    """A double given as number or as text ("NaN", "Infinity"); what is neither stays as it is."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return value
 
 
 def _leaves(group: Any, scopes: tuple[str, ...], leaf: str) -> Iterator[tuple[Any, dict[str, Any], dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""OTLP requests as protobuf → the same spans, log records and counts as from JSON, so that the rows are the same."""
+"""OTLP requests as protobuf → the same spans, log records and points as from JSON, so that the rows are the same."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
+    TEMPORALITIES,
     Item,
     LogRecord,
-    Metrics,
+    Point,
+    Pointless,
     Span,
     dropped_of,
     enum_name,
     event_of,
     id_of,
     link_of,
+    present,
     scope_of,
 )
 from workbench.errors import MissingExtraError
@@ -116,9 +119,12 @@ def _from_message(request: Any) -> Iterator[Item]:
         for scope_group in group.scope_logs:
             scope = _pb_scope(scope_group)
             yield from (_pb_log(record, resource, scope) for record in scope_group.log_records)
-    n_metrics = sum(len(s.metrics) for group in getattr(request, "resource_metrics", ()) for s in group.scope_metrics)
-    if n_metrics:
-        yield Metrics(n_metrics)
+    for group in getattr(request, "resource_metrics", ()):
+        resource = _pb_attributes(group.resource.attributes)
+        for scope_group in group.scope_metrics:
+            scope = _pb_scope(scope_group)
+            for metric in scope_group.metrics:
+                yield from _pb_metric(metric, resource, scope)
 
 
 def _pb_span(span: Any, resource: dict[str, Any], scope: dict[str, Any]) -> Span:
@@ -157,6 +163,76 @@ def _pb_log(record: Any, resource: dict[str, Any], scope: dict[str, Any]) -> Log
         attributes=_pb_attributes(record.attributes),
         resource=resource,
         scope=scope,
+    )
+
+
+def _pb_metric(metric: Any, resource: dict[str, Any], scope: dict[str, Any]) -> Iterator[Item]:
+    kind = metric.WhichOneof("data")
+    points = getattr(metric, kind).data_points if kind else ()
+    if not points:
+        yield Pointless(metric.name)
+        return
+    data = getattr(metric, kind)
+    about = present(
+        unit=metric.unit or None,
+        description=metric.description or None,
+        temporality=enum_name(getattr(data, "aggregation_temporality", 0), TEMPORALITIES, ""),
+        is_monotonic=getattr(data, "is_monotonic", False) or None,
+    )
+    for point in points:
+        yield Point(
+            metric=metric.name,
+            kind=kind,
+            time_ns=point.time_unix_nano or None,
+            start_ns=point.start_time_unix_nano or None,
+            values=_pb_values(point),
+            attributes=_pb_attributes(point.attributes),
+            about=about,
+            resource=resource,
+            scope=scope,
+        )
+
+
+def _pb_values(point: Any) -> dict[str, Any]:
+    names = {field.name for field in point.DESCRIPTOR.fields}
+    values: dict[str, Any] = {}
+    if "as_int" in names and (kind := point.WhichOneof("value")):
+        values["value"] = getattr(point, kind)
+    if "count" in names:
+        values["count"] = point.count
+    if "scale" in names:
+        values |= {"scale": point.scale, "zero_count": point.zero_count}
+    for name in ("sum", "min", "max"):
+        # A summary's sum is there always, a histogram's only where it was set.
+        if name in names and (not point.DESCRIPTOR.fields_by_name[name].has_presence or point.HasField(name)):
+            values[name] = getattr(point, name)
+    return values | present(
+        bucket_counts=list(getattr(point, "bucket_counts", ())),
+        explicit_bounds=list(getattr(point, "explicit_bounds", ())),
+        positive=_pb_buckets(point, "positive", names),
+        negative=_pb_buckets(point, "negative", names),
+        zero_threshold=getattr(point, "zero_threshold", 0.0) or None,
+        quantile_values=[{"quantile": q.quantile, "value": q.value} for q in getattr(point, "quantile_values", ())],
+        exemplars=[_pb_exemplar(one) for one in getattr(point, "exemplars", ())],
+        flags=point.flags or None,
+    )
+
+
+def _pb_buckets(point: Any, name: str, names: set[str]) -> dict[str, Any]:
+    buckets = getattr(point, name) if name in names else None
+    if buckets is None or not buckets.bucket_counts:
+        return {}
+    return {"offset": buckets.offset, "bucket_counts": list(buckets.bucket_counts)}
+
+
+def _pb_exemplar(one: Any) -> dict[str, Any]:
+    kind = one.WhichOneof("value")
+    return present(
+        time_unix_nano=one.time_unix_nano or None,
+        value=getattr(one, kind) if kind else None,
+        trace_id=id_of(one.trace_id.hex(), 16),
+        span_id=id_of(one.span_id.hex(), 8),
+        attributes=_pb_attributes(one.filtered_attributes),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an OTLP request holds: spans, log records, counts of metrics; and the parts that both encodings share."""
+"""What an OTLP request holds: spans, log records, points of metrics; and the parts that both encodings share."""
 
 from __future__ import annotations
 
@@ -61,14 +61,32 @@ class Unread:
     line: int | None = None
 
 
+@dataclass(slots=True)
+class Point:
+    """One data point of a metric with what it inherits from its metric and its request."""
+
+    metric: str
+    kind: str  # gauge, sum, histogram, exponential_histogram, summary
+    time_ns: int | None
+    start_ns: int | None
+    values: dict[str, Any]  # value; or count, sum, buckets, quantiles …
+    attributes: dict[str, Any]
+    about: dict[str, Any] = field(default_factory=dict)  # unit, description, temporality, is_monotonic
+    resource: dict[str, Any] = field(default_factory=dict)
+    scope: dict[str, Any] = field(default_factory=dict)
+    line: int | None = None
+
+
 @dataclass(slots=True, frozen=True)
-class Metrics:
-    """How many metrics a request holds; they are counted, not read."""
+class Pointless:
+    """A metric without a single data point."""
 
-    n: int
+    metric: str
 
 
-Item = Span | LogRecord | Metrics | Unread
+Item = Span | LogRecord | Point | Pointless | Unread
+METRIC_KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+TEMPORALITIES = ("unspecified", "delta", "cumulative")
 
 
 def id_of(value: Any, n_bytes: int) -> str | None:
@@ -103,27 +121,28 @@ def whole(value: Any) -> Any:
 DROPPABLE = ("attributes", "events", "links")
 
 
-def _present(**fields: Any) -> dict[str, Any]:
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields that say anything."""
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}
 
 
 def event_of(name: str | None, time_ns: int | None, attributes: dict[str, Any]) -> dict[str, Any]:
     """A span event without the fields it does not have."""
-    return _present(name=name, time_unix_nano=time_ns, attributes=attributes)
+    return present(name=name, time_unix_nano=time_ns, attributes=attributes)
 
 
 def link_of(
     trace_id: str | None, span_id: str | None, trace_state: str | None, attributes: dict[str, Any]
 ) -> dict[str, Any]:
     """A span link without the fields it does not have."""
-    return _present(trace_id=trace_id, span_id=span_id, trace_state=trace_state, attributes=attributes)
+    return present(trace_id=trace_id, span_id=span_id, trace_state=trace_state, attributes=attributes)
 
 
 def scope_of(
     name: str | None, version: str | None, attributes: dict[str, Any], schema_url: str | None
 ) -> dict[str, Any]:
     """An instrumentation scope without the fields it does not have."""
-    return _present(name=name, version=version, attributes=attributes, schema_url=schema_url)
+    return present(name=name, version=version, attributes=attributes, schema_url=schema_url)
 
 
 def dropped_of(counts: Mapping[str, Any]) -> dict[str, int]:

@@ -16,7 +16,7 @@ import orjson
 
 from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of, value_of
 from workbench.data.ingest.formats.otlp_messages import answer_of, input_messages, output_messages
-from workbench.data.ingest.formats.otlp_records import LogRecord, Span
+from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span
 from workbench.data.ingest.formats.otlp_tree import SpanTree
 from workbench.data.ingest.normal import Run, Step, Usage
 from workbench.data.ingest.rows import event_id, execution_id
@@ -41,7 +41,7 @@ def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord] = (),
     steps = [(_place(s.start_ns), tree.depth(s), s.span_id or "", own, _step(s, tree)) for own, s in named]
     for record in logs:
         own = str(event_id(run, identity(record)))
-        steps.append((_place(record.time_ns), _DEEPEST, record.span_id or "", own, _log_step(record, tree)))
+        steps.append((_place(record.time_ns), _DEEPEST, record.span_id or "", own, log_step(record, tree)))
     steps.sort(key=lambda item: item[:4])
     return _run(trace_id, tree, [step for *_, step in steps], format)
 
@@ -112,7 +112,7 @@ def _span_of(step: Step) -> Span:
     )
 
 
-def identity(item: Span | LogRecord) -> str:
+def identity(item: Span | LogRecord | Point) -> str:
     """Name a span or log record by all it says, so that sending it twice makes one event.
 
     The span id alone would not do: redacted exports repeat ids, and every record has to stay an event of its own.
@@ -120,13 +120,16 @@ def identity(item: Span | LogRecord) -> str:
     if isinstance(item, Span):
         said: list[Any] = [item.parent_span_id, item.name, item.kind, item.start_ns, item.end_ns]
         said += [item.status_code, item.status_message, item.attributes, item.events, item.links]
+    elif isinstance(item, Point):
+        said = [item.metric, item.kind, item.time_ns, item.start_ns, item.values, item.attributes, item.resource]
     else:
         said = [item.time_ns, item.severity, item.severity_text, item.event_name, item.body, item.attributes]
     try:
         text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # lone surrogates, integers beyond 64 bits
         text = json.dumps(said, sort_keys=True, default=repr).encode()
-    return f"{item.span_id or 'log'}:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
+    of = "metric" if isinstance(item, Point) else item.span_id or "log"
+    return f"{of}:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
 def _step(span: Span, tree: SpanTree) -> Step:
@@ -141,7 +144,7 @@ def _step(span: Span, tree: SpanTree) -> Step:
         agent=tree.agent(span),
         category=operation or (span.kind if span.kind != "internal" else None),
         severity="error" if span.status_code == ERROR else "warning" if error else "info",
-        timestamp=_time(span.start_ns),
+        timestamp=moment(span.start_ns),
         duration_ms=_duration_ms(span),
         trace_id=span.trace_id,
         span_id=span.span_id,
@@ -225,9 +228,9 @@ def _extra(span: Span, given: list[Any] | None, answered: list[Any] | None) -> d
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}
 
 
-def _log_step(record: LogRecord, tree: SpanTree) -> Step:
+def log_step(record: LogRecord, tree: SpanTree | None = None) -> Step:
     """A log record as a step inside the span that wrote it."""
-    span = tree.by_id.get(record.span_id or "")
+    span = tree.by_id.get(record.span_id or "") if tree is not None else None
     kind = text_of(record.attributes, "exception.type")
     fields = {
         "body": record.body if not isinstance(record.body, str) else None,
@@ -241,10 +244,10 @@ def _log_step(record: LogRecord, tree: SpanTree) -> Step:
         event_type="log",
         source_id=identity(record),
         name=record.event_name or text_of(record.attributes, "event.name"),
-        agent=tree.agent(span) if span is not None else text_of(record.resource, "service.name"),
+        agent=tree.agent(span) if tree is not None and span is not None else text_of(record.resource, "service.name"),
         category=LOG,
         severity=_severity(record.severity),
-        timestamp=_time(record.time_ns),
+        timestamp=moment(record.time_ns),
         trace_id=record.trace_id,
         parent_span_id=record.span_id,
         text=record.body if isinstance(record.body, str) else None,
@@ -352,7 +355,7 @@ def _metadata(tree: SpanTree, top: Span | None) -> dict[str, Any]:
 
 
 def _completed_at(tree: SpanTree, steps: list[Step]) -> datetime | None:
-    ends = [end for span in tree.items if (end := _time(span.end_ns)) is not None]
+    ends = [end for span in tree.items if (end := moment(span.end_ns)) is not None]
     ends += [step.timestamp for step in steps if step.timestamp is not None]
     return max(ends, default=None)
 
@@ -361,7 +364,7 @@ def _place(ns: int | None) -> int:
     return ns if ns is not None else 2**64
 
 
-def _time(ns: int | None) -> datetime | None:
+def moment(ns: int | None) -> datetime | None:
     """Nanoseconds since 1970 as an aware time (microseconds); None where there is no such time."""
     if ns is None:
         return None
