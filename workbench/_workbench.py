@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .data.costs.pricing import Priced
     from .data.frames.load import Frames
-    from .data.ingest import IngestReport
+    from .data.ingest import FileReport, IngestReport
     from .data.ingest.undo import Undo
     from .data.store.engine import Store
     from .data.store.health import Health
@@ -225,6 +225,18 @@ class Workbench:
         from .data.costs.pricing import price
 
         return price(self.store, again=again)
+
+    def import_report(self, import_id: Any) -> FileReport:
+        """What became of a file when it was read last, by the id of its import or the first characters of it.
+
+        Raises
+        ------
+        NotFoundError
+            No such import, or several begin so.
+        """
+        from .data.ingest.retry import report_of
+
+        return report_of(self.store, import_id)
 
     def retry(self, which: Any = None) -> IngestReport:
         """Read again what is in the quarantine, with this version. See :func:`workbench.data.ingest.retry.retry`."""

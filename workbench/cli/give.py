@@ -21,11 +21,17 @@ def add_to(app: typer.Typer) -> None:
 def export(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(help="Id of a run, or its first characters.", metavar="RUN")],
-    format: Annotated[str, typer.Option(help="What to write: atif, …")] = "original",
+    format: Annotated[str, typer.Option(help="What to write: original, atif, …")] = "original",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; without it, stdout.", metavar="FILE")
     ] = None,
     version: Annotated[str | None, typer.Option(help="Of the format: 1.7 or 1.8 of ATIF.")] = None,
+    import_id: Annotated[
+        str | None, typer.Option("--import", help="Of several originals, the one of this import.", metavar="ID")
+    ] = None,
+    redact: Annotated[
+        bool | None, typer.Option("--redact/--no-redact", help="Leave out secrets; an original has them all.")
+    ] = None,
 ) -> None:
     """Write one run as a file that other tools read.
 
@@ -35,7 +41,7 @@ def export(
     if shell.json and output is None:
         raise ConfigurationError("--json says where the file is: name it with --output FILE.")
     with shell.bench() as bench:
-        found = bench.export(run, output, format=format, **given(version=version))
+        found = bench.export(run, output, format=format, **given(version=version, import_id=import_id, redact=redact))
     if isinstance(found, bytes):
         sys.stdout.buffer.write(found)
         sys.stdout.flush()

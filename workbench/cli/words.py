@@ -6,7 +6,7 @@ import re
 
 # Python's spelling → the shell's; what has no twin here (DuckDB over frames) stays Python's.
 _SPELT = {
-    r"(?<!runs=)bench\.(executions|tasks|environments)\(\)": r"workbench \1",
+    r"(?<!runs=)bench\.(executions|tasks|environments|imports|quarantine)\(\)": r"workbench \1",
     r"\bbench\.(events|snapshots)\(run\)": r"workbench \1 RUN",
     r"\bingest\(path, format='([\w-]+)'\)": r"workbench ingest PATH --format \1",
     r"\bingest\(path, columns=\{'text': ('message'|…)\}\)": "workbench ingest PATH --column text=COLUMN",

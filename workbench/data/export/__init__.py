@@ -20,6 +20,7 @@ __all__ = ["EXPORTERS", "Exporter", "export", "exporter"]
 
 # Format name → module; imported when first needed.
 EXPORTERS = {
+    "original": "original",
     "atif": "atif",
 }
 

@@ -49,6 +49,21 @@ def retry(store: Store, which: Any = None) -> IngestReport:
     return IngestReport(tuple(_again(store, _File(*row)) for row in rows))
 
 
+def report_of(store: Store, which: Any) -> FileReport:
+    """The report of an import, as it was when its file was read last.
+
+    Raises
+    ------
+    NotFoundError
+        No import begins so, or several do.
+    """
+    with store.raw() as connection:
+        own = found(connection, which, only_imports=True)
+        row = connection.execute("SELECT report FROM workbench.imports WHERE id = %s", [own]).fetchone()
+    assert row is not None
+    return FileReport.from_dict(row[0])
+
+
 @dataclass(slots=True, frozen=True)
 class _File:
     is_import: bool
