@@ -190,8 +190,8 @@ _PARTS = (
     ),
     f"{_total('x.token_usage')} AS total_tokens",
     f"{_total(_REPORTED)} AS reported_tokens",
-    "CASE WHEN jsonb_typeof(x.reported->'cost_usd') = 'number' THEN (x.reported->>'cost_usd')::numeric END"
-    " AS reported_cost",
+    "CASE WHEN jsonb_typeof(x.reported->'cost_usd') = 'number' THEN round((x.reported->>'cost_usd')::numeric, 10) END"
+    " AS reported_cost",  # as many places as the cost has, so that equal is equal
 )
 _RUNS = "SELECT {} FROM ({}) x LEFT JOIN workbench.tasks t ON t.id = x.task_id"
 _ORDER = {

@@ -79,7 +79,12 @@ class Steps(Tree[Step]):
 
     def fill(self, run: Run, source: Source | None) -> None:
         """Give a run its steps and what follows from them: times, model, tokens and cost."""
+        top = self.tops[0] if len(self.tops) == 1 else None
+        told = (top.usage, top.cost_usd) if top is not None and top.parent_span_id is None else (None, None)
         self.count_once(source)
+        if top is not None:  # what it repeats of the steps inside it is what the source gives as the whole
+            run.reported_usage = told[0] if top.usage is None else None
+            run.reported_cost_usd = told[1] if top.cost_usd is None else None
         run.steps = self.in_order()
         starts = [step.timestamp for step in run.steps if step.timestamp is not None]
         run.started_at = run.started_at or min(starts, default=None)

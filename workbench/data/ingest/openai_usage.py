@@ -8,6 +8,7 @@ from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.normal import Usage
 from workbench.data.ingest.source import Source
 
+_LIFETIMES = ("cache_creation", "cache_creation_token_details")
 _NO_CACHE = "prompt tokens stored as input_tokens: the source does not say how many were read from a cache"
 _TOO_MANY = "more tokens from the cache than in the prompt: prompt tokens stored as input_tokens as they are"
 _UNPRICED = "recorded as 0.0 although a model was called: the recorder knew no price, stored as null (unpriced)"
@@ -34,8 +35,19 @@ def openai_usage(usage: Any, source: Source) -> Usage | None:
         ),
         output=_first(record.get("completion_tokens"), record.get("output_tokens")),
         reasoning=count(answer.get("reasoning_tokens")),
+        written_1h=kept_an_hour(record, prompt),
         source=source,
     )
+
+
+def kept_an_hour(*records: Any) -> int | None:
+    """How many tokens were written to the cache for an hour, as Anthropic names them and others hand them on."""
+    for record in map(mapping, records):
+        for place in (record, *(mapping(record.get(name)) for name in _LIFETIMES)):
+            found = count(place.get("ephemeral_1h_input_tokens"))
+            if found is not None:
+                return found
+    return None
 
 
 def disjoint(
@@ -46,6 +58,7 @@ def disjoint(
     source: Source,
     written: int | None = None,
     reasoning: int | None = None,
+    written_1h: int | None = None,
 ) -> Usage | None:
     """Classes that do not overlap, of a prompt count that includes the cached tokens; ``None`` where none is known."""
     uncached = prompt
@@ -56,7 +69,14 @@ def disjoint(
         if uncached < 0:
             source.changed("tokens", _TOO_MANY)
             uncached = prompt
-    found = Usage(uncached, read, written, output, reasoning)
+    found = Usage(uncached, read, written, output, reasoning, written_1h)
+    return None if found == Usage() else found
+
+
+def inclusive(prompt: int | None, read: int | None, output: int | None) -> Usage | None:
+    """A reported total, whose prompt tokens include those read from a cache, in disjoint classes."""
+    uncached = prompt - read if prompt is not None and read is not None and read <= prompt else prompt
+    found = Usage(uncached, read, None, output)
     return None if found == Usage() else found
 
 

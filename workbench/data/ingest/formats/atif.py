@@ -32,7 +32,7 @@ from workbench.data.ingest.chat import (
 from workbench.data.ingest.formats.atif_step import own_id, read_step
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
-from workbench.data.ingest.openai_usage import disjoint, price
+from workbench.data.ingest.openai_usage import disjoint, inclusive, price
 from workbench.data.ingest.source import Head, Source, kind_of
 
 FORMAT = "atif"
@@ -191,6 +191,12 @@ def _run(document: _Document, source: Source) -> Iterator[Run | BadLine]:
         steps=steps,
     )
     run.usage, run.cost_usd = _totals(document, steps, source)
+    final = mapping(document.record.get("final_metrics"))
+    given, made, read = (
+        count(final.get(_TOTALS[key])) for key in ("prompt_tokens", "completion_tokens", "cached_tokens")
+    )
+    run.reported_usage = inclusive(given, read, made)
+    run.reported_cost_usd = number(final.get("total_cost_usd"))
     yield run
 
 

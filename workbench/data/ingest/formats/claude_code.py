@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import title
+from workbench.data.ingest.chat import mapping, number, title
 from workbench.data.ingest.formats.claude_line import Line
-from workbench.data.ingest.formats.claude_session import Session
+from workbench.data.ingest.formats.claude_session import Session, usage_of
 from workbench.data.ingest.formats.claude_steps import Finisher
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
@@ -86,8 +86,8 @@ def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:
 
     def lines() -> Iterator[tuple[int, Line]]:
         records = (record for record in _records(session.source) if isinstance(record, Record))
-        for number, record in session.in_order(records):
-            yield number, session.reread(number, record)
+        for n, record in session.in_order(records):
+            yield n, session.reread(n, record)
 
     return Steps(session.n_lines, lambda: Finisher(session).steps(session.source.again(lines())))
 
@@ -124,6 +124,8 @@ def _run(session: Session, steps: Sequence[Step]) -> Run:
         output={"text": answer.text} if answer else None,
         usage=total(bill.usage for bill in session.paid),
         cost_usd=_cost(session),
+        reported_usage=usage_of(mapping(session.reported.get("usage"))),
+        reported_cost_usd=number(session.reported.get("total_cost_usd")),
         parent_source_id=own if is_agent else None,
         metadata=_metadata(session),
         steps=steps,

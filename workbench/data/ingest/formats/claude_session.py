@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -121,6 +121,7 @@ class Session:
         self.completed_at: datetime | None = None
         self.first_id: str | None = None
         self.ids = Ids(source, "uuid")
+        self.reported: dict[str, Any] = {}  # the last line that sums up the session
         self._titles: list[tuple[str, str | None]] = []
         self._renamed: dict[int, str] = {}  # line number → its id, where a line before has the same
         self._times = array("q")
@@ -153,6 +154,8 @@ class Session:
         for name in COMMON:
             if name in value and value[name] is not None:
                 self.common.setdefault(name, value[name])
+        if value.get("type") == "result":
+            self.reported = value
         if isinstance(value.get("sessionId"), str):
             self.sessions[value["sessionId"]] += 1
             if line.uuid is not None:
@@ -308,7 +311,7 @@ class Session:
         return ranks
 
 
-def usage_of(usage: dict[str, Any]) -> Usage | None:
+def usage_of(usage: Mapping[str, Any]) -> Usage | None:
     """The tokens of one answer of the model; ``None`` where it names none."""
     found = Usage(
         input_tokens=count(usage.get("input_tokens")),

@@ -21,7 +21,7 @@ from workbench.data.ingest.formats.inspect_events import (
     usage_of,
 )
 from workbench.data.ingest.formats.inspect_state import Replay
-from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage
+from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage, total
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import milliseconds, when
 from workbench.errors import PatchError
@@ -54,6 +54,7 @@ def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Ru
     if texts.missing:
         source.lost("attachments", "named in the log, their texts are not in it", texts.missing)
     usage, cost = _usage(sample, log, steps)
+    reported = mapping(sample.get("model_usage"))
     run = Run(
         source_id=_source_id(sample, spec),
         agent_type=text_or_none(spec.get("solver")) or text_or_none(spec.get("task")) or "inspect",
@@ -63,6 +64,8 @@ def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Ru
         output=_output(texts.resolve(mapping(sample.get("output"))), messages),
         usage=usage,
         cost_usd=cost,
+        reported_usage=total(map(usage_of, reported.values())),
+        reported_cost_usd=cost if reported else None,
         task=_task(sample, spec, texts),
         metadata=_metadata(sample, log, texts),
         steps=steps,

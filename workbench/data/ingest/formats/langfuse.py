@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, last_answer, rest, text_or_none
+from workbench.data.ingest.chat import elements, known, last_answer, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langfuse_observation import field, is_open, lane, step_of
 from workbench.data.ingest.identity import digest
@@ -115,6 +115,8 @@ def _run(trace: Mapping[str, Any], observations: list[dict[str, Any]], steps: li
     )
     run.trace_id = run.source_id
     tree.fill(run, source)
+    spent = number(field(trace, "totalCost"))
+    run.reported_cost_usd = spent if spent else run.reported_cost_usd  # 0 where no price was known
     run.started_at = run.started_at or when(trace.get("timestamp"), source)
     top = tree.tops[0] if len(tree.tops) == 1 else None
     asked = next((a for step in run.steps if (a := (step.extra or {}).get("input_messages"))), None)

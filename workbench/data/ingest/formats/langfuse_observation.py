@@ -148,6 +148,7 @@ def _usage(observation: Mapping[str, Any], source: Source) -> Usage | None:
         cache_write_tokens=_sum(written),
         output_tokens=answered,
         reasoning_tokens=_sum(thought),
+        cache_write_1h_tokens=_sum({name: n for name, n in written.items() if "1h" in name}),
     )
     return usage if usage.as_dict() else None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
+from workbench.data.ingest.openai_usage import kept_an_hour
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms, when
 
@@ -107,6 +108,10 @@ def _usage(row: Mapping[str, Any], answered: Any) -> Usage | None:
     if not given and not made:
         return None
     read, written = (count(mapping(sent).get(name)) for name in ("cache_read", "cache_creation"))
+    # Where LangChain tells the lifetimes, it sets the whole to 0.
+    written = written or _sum(
+        [written, *(count(mapping(sent).get(f"ephemeral_{t}_input_tokens")) for t in ("5m", "1h"))]
+    )
     cached = (read or 0) + (written or 0)
     return Usage(
         input_tokens=given - cached if given is not None and cached <= given else given,
@@ -114,7 +119,13 @@ def _usage(row: Mapping[str, Any], answered: Any) -> Usage | None:
         cache_write_tokens=written,
         output_tokens=made,
         reasoning_tokens=count(mapping(said).get("reasoning")),
+        cache_write_1h_tokens=kept_an_hour(sent),
     )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [n for n in counts if n is not None]
+    return sum(known) if known else None
 
 
 def _cost(row: Mapping[str, Any], usage: Usage | None, source: Source) -> float | None:

@@ -116,6 +116,7 @@ def _judge(run: Run, info: Mapping[str, Any], tree: Steps) -> None:
 def _add_totals(run: Run, about: Mapping[str, Any], source: Source) -> None:
     own = tokens(about.get("mlflow.trace.tokenUsage"))
     cost = number(mapping(about.get("mlflow.trace.cost")).get("total_cost")) or None
+    run.reported_usage, run.reported_cost_usd = own or run.reported_usage, cost or run.reported_cost_usd
     if run.usage is None:
         run.usage = own
         run.cost_usd = run.cost_usd if run.cost_usd is not None else cost

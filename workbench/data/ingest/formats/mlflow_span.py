@@ -13,6 +13,7 @@ from workbench.data.ingest.formats.otlp_records import id_of
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
+from workbench.data.ingest.openai_usage import kept_an_hour
 from workbench.data.ingest.source import Source
 
 _EVENT_TYPES: dict[str, EventType] = {
@@ -90,7 +91,7 @@ def tokens(counts: Any, *, is_uncached: bool = False) -> Usage | None:
     given, cached = count(counts.get("input_tokens")), (read or 0) + (written or 0)
     if given is not None and cached <= given and not is_uncached:
         given -= cached
-    usage = Usage(given, read, written, count(counts.get("output_tokens")))
+    usage = Usage(given, read, written, count(counts.get("output_tokens")), None, kept_an_hour(counts))
     return usage if usage.as_dict() else None
 
 

@@ -183,6 +183,7 @@ def _count(run: Run, row: Mapping[str, Any], events: Events, source: Source) -> 
     run.usage = accumulated or summed
     recorded = number(metrics.get("accumulated_cost"))
     run.cost_usd = price(recorded, run.usage, source, is_call=bool(events.acts))
+    run.reported_usage, run.reported_cost_usd = accumulated, run.cost_usd
     costs = [cost for cost in map(number, elements(metrics.get("costs"))) if cost is not None]
     if len(costs) == len(elements(metrics.get("costs"))) == len(events.acts) and (
         recorded is None or math.isclose(sum(costs), recorded, rel_tol=1e-6, abs_tol=1e-9)

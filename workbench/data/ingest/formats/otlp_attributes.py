@@ -188,8 +188,15 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
         cache_write_tokens=written,
         output_tokens=_count(attributes, "gen_ai.usage.output_tokens"),
         reasoning_tokens=_count(attributes, "gen_ai.usage.reasoning.output_tokens"),
+        cache_write_1h_tokens=_kept_an_hour(attributes) if written else None,
     )
     return usage if usage.as_dict() else None
+
+
+def _kept_an_hour(attributes: Mapping[str, Any]) -> int | None:
+    """No convention names it: instrumentations put Anthropic's name behind one of their own."""
+    found = (name for name in attributes if name.endswith(("ephemeral_1h_input_tokens", "cache_write_1h")))
+    return next((n for name in found if (n := _whole(attributes[name])) is not None), None)
 
 
 def cost_of(attributes: Mapping[str, Any]) -> float | None:
@@ -203,7 +210,10 @@ def cost_of(attributes: Mapping[str, Any]) -> float | None:
 
 
 def _count(attributes: Mapping[str, Any], name: str) -> int | None:
-    value = value_of(attributes, name)
+    return _whole(value_of(attributes, name))
+
+
+def _whole(value: Any) -> int | None:
     if isinstance(value, bool) or value is None:
         return None
     try:

@@ -290,6 +290,7 @@ def _run(trace_id: str, tree: SpanTree, steps: list[Step], format: str) -> Run:
         cost_usd=cost,
         steps=steps,
     )
+    run.reported_usage, run.reported_cost_usd = tree.reported()
     run.metadata = _metadata(tree, top)
     # What the outermost span links to in another trace is what it goes on from: a trace has no other parent.
     link = next((link for link in (top.links if top is not None else ()) if link.get("trace_id") != trace_id), {})
@@ -320,7 +321,8 @@ def _failure(tree: SpanTree, tops: list[Span]) -> Span | None:
 def _totals(steps: list[Step]) -> tuple[Usage | None, float | None]:
     usages = [step.usage for step in steps if step.usage is not None]
     costs = [step.cost_usd for step in steps if step.cost_usd is not None]
-    return (sum(usages[1:], usages[0]) if usages else None), (sum(costs) if costs else None)
+    is_whole = all(step.cost_usd is not None for step in steps if step.usage is not None)
+    return (sum(usages[1:], usages[0]) if usages else None), (sum(costs) if costs and is_whole else None)
 
 
 def _first_and_last(calls: list[Step]) -> tuple[Any, Any]:

@@ -25,6 +25,13 @@ class SpanTree(Tree[Span]):
         """The span's own tokens; None where spans inside it count the same tokens (an agent's span sums its calls)."""
         return None if id(span) in self._counted_inside else self._usage[id(span)]
 
+    def reported(self) -> tuple[Usage | None, float | None]:
+        """Tokens and price of the one outermost span, where it sums up those of the spans inside it."""
+        top = self.tops[0] if len(self.tops) == 1 else None
+        if top is None or top.parent_span_id or id(top) not in self._counted_inside:
+            return None, None
+        return self._usage[id(top)], cost_of(top.attributes)
+
     def cost_usd(self, span: Span) -> float | None:
         """The span's own price, counted like its tokens."""
         return None if id(span) in self._counted_inside else cost_of(span.attributes)

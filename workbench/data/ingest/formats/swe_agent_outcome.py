@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.data.ingest.chat import count, last_answer, mapping, number, text_or_none, title
-from workbench.data.ingest.normal import Run, TaskRef, total
+from workbench.data.ingest.normal import Run, TaskRef, Usage, total
 from workbench.data.ingest.openai_usage import disjoint, price
 from workbench.data.ingest.source import Source
 
@@ -51,7 +51,9 @@ def finish(run: Run, info: Any, source: Source) -> None:
         return
     if run.usage is None:
         run.usage = disjoint(prompt=sent, read=None, output=received, source=source)
-    run.cost_usd = price(cost, run.usage, source, is_call=True)
+    run.cost_usd = run.reported_cost_usd = price(cost, run.usage, source, is_call=True)
+    if sent or received:  # 0 where nobody counted
+        run.reported_usage = Usage(input_tokens=sent, output_tokens=received)
 
 
 def _judge(run: Run, info: Mapping[str, Any]) -> None:

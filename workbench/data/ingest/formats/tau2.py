@@ -68,6 +68,7 @@ def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, A
     model = agent.get("llm")
     messages = [m if isinstance(m, dict) else {"content": m} for m in simulation["messages"]]
     steps = _steps(messages, model, source)
+    cost = _cost(simulation, messages, source)
     task = tasks.get(key)
     run = Run(
         source_id=str(simulation.get("id") or f"{domain}/{key}/{trial}/{simulation.get('seed')}"),
@@ -80,7 +81,8 @@ def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, A
         input={"instructions": _instructions(task), "policy": environment.get("policy")},
         output=last_answer(steps),
         usage=total(step.usage for step in steps),
-        cost_usd=_cost(simulation, messages, source),
+        cost_usd=cost,
+        reported_cost_usd=cost,
         task=_task(key, domain, task),
         metadata=_metadata(simulation, info, messages),
         steps=steps,
