@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
+import orjson
+
 from workbench.data.ingest.columns import variant
 from workbench.data.ingest.gunzip import Gunzip
 from workbench.data.ingest.normal import BadLine
@@ -150,6 +152,7 @@ class Source:
     origin: str | None = None
     columns: Mapping[str, str] | None = None
     _is_noting: bool = True
+    _unlike: set[int] = field(default_factory=set)  # numbers of the lines that are not plainly JSON objects
 
     @classmethod
     def of(cls, path: str | Path) -> Source:
@@ -313,13 +316,18 @@ class Source:
     def records(self) -> Iterator[Record | BadLine]:
         """Every line parsed as JSON; a line that is not JSON, or holds a bare scalar or list, is a BadLine."""
         for line in self.lines():
+            if not self._is_noting and line.number not in self._unlike:
+                yield Record(line.number, orjson.loads(line.data), line.data)
+                continue
             try:
                 parsed = parse(line.data)
             except ValueError as error:
+                self._unlike.add(line.number)
                 yield BadLine(line.number, str(error), line.data)
                 continue
-            if parsed.changed and BAD_NUMBER in parsed.changed:
-                self.is_strict = False
+            if parsed.changed or type(parsed.value) is not dict:
+                self._unlike.add(line.number)
+                self.is_strict = self.is_strict and BAD_NUMBER not in parsed.changed
             if type(parsed.value) is dict:
                 yield Record(line.number, parsed.value, line.data, parsed.changed)
             else:
@@ -368,7 +376,10 @@ class Source:
         self._note("lost", what, why, n)
 
     def again(self, items: Iterable[T]) -> Iterator[T]:
-        """Go through what is read a second time: what there is to note was noted the first time."""
+        """Go through what is read a second time: what there is to note was noted the first time.
+
+        Records were parsed with care the first time; what was found to be plain JSON is now read at full speed.
+        """
         waiting = iter(items)
         while True:
             self._is_noting = False

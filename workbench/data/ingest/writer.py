@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import psycopg
 
+from workbench.data.ingest.ahead import Ahead
 from workbench.data.ingest.detect import Reader
 from workbench.data.ingest.links import Links
 from workbench.data.ingest.marks import mark
@@ -21,6 +22,7 @@ from workbench.data.ingest.rows import (
     EXECUTION_COLUMNS,
     SNAPSHOT_COLUMNS,
     TASK_COLUMNS,
+    Chunk,
     RowMaker,
     clean,
     import_id,
@@ -192,16 +194,20 @@ class Writer:
         copy_rows(connection, agent_executions, EXECUTION_COLUMNS, rows)
         self._secrets.add("runs", EXECUTION_COLUMNS, rows)
         added = Counts(len(runs))
-        for chunk in maker.chunks(runs):
-            if chunk.events:
-                copy_rows(connection, observability_events, EVENT_COLUMNS, chunk.events)
-                self._secrets.add("events", EVENT_COLUMNS, chunk.events)
-            if chunk.snapshots:
-                copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, chunk.snapshots)
-                self._secrets.add("states", SNAPSHOT_COLUMNS, chunk.snapshots)
-            added += Counts(0, len(chunk.events), len(chunk.snapshots))
+        with Ahead() as ahead:
+            for chunk in maker.chunks(runs):
+                ahead.do(self._write_chunk, chunk)
+                added += Counts(0, len(chunk.events), len(chunk.snapshots))
         self._held += added
         self._new += added
+
+    def _write_chunk(self, chunk: Chunk) -> None:
+        if chunk.events:
+            copy_rows(self._connection, observability_events, EVENT_COLUMNS, chunk.events)
+            self._secrets.add("events", EVENT_COLUMNS, chunk.events)
+        if chunk.snapshots:
+            copy_rows(self._connection, execution_snapshots, SNAPSHOT_COLUMNS, chunk.snapshots)
+            self._secrets.add("states", SNAPSHOT_COLUMNS, chunk.snapshots)
 
     def _write_known(self, runs: dict[uuid.UUID, Run]) -> None:
         if not runs:

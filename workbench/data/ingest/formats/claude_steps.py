@@ -95,7 +95,10 @@ class Finisher:
         for name in COMMON:
             if name in extra and extra[name] == common.get(name):
                 del extra[name]
-        if line.usage is not None and (line.message_id is None or self._session.bills[line.message_id].line == number):
-            step.usage, step.cost_usd = usage_of(line.usage), line.cost_usd
+        if line.usage is not None:
+            bill = None if line.message_id is None else self._session.bills[line.message_id]
+            if bill is None or bill.line == number:
+                step.usage = usage_of(line.usage) if bill is None else bill.usage
+                step.cost_usd = line.cost_usd
         step.extra = extra or None
         step.mark = self._session.mark_of(number, line)
