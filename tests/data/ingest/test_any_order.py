@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -258,5 +257,132 @@ def test_a_session_and_its_sub_agents_in_any_order(store: Store, tmp_path: Path,
     assert rows == [("a1b2c3d4", session, "tool_call", "toolu_0"), ("e5f6a7b8", session, "tool_call", "toolu_1")]
 
 
-def _json(data: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in data.splitlines()]
+def jsonl(*lines: Any) -> bytes:
+    return b"".join(histories.dumps(line) + b"\n" for line in lines)
+
+
+def resumed_session() -> dict[str, bytes]:
+    """A session, and one that goes on from its second line."""
+    first = [histories.claude_line(n) for n in range(3)]
+    again = {"sessionId": "5e551000-0000-4000-8000-00000000000b"}
+    more = [histories.claude_line(10 + n, "and on", **again) for n in range(2)]
+    more[0]["parentUuid"] = first[1]["uuid"]
+    return {f"{first[0]['sessionId']}.jsonl": jsonl(*first), f"{again['sessionId']}.jsonl": jsonl(*more)}
+
+
+def codex_line(n: int, kind: str, **payload: Any) -> dict[str, Any]:
+    return {"timestamp": f"2025-05-01T12:00:{n:02d}Z", "type": kind, "payload": payload}
+
+
+def codex_threads() -> dict[str, bytes]:
+    """A Codex session that starts a thread by a call, and the thread."""
+    parent, child = (f"5e551000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+    call = {"type": "function_call", "name": "spawn_agent", "call_id": "call_9", "arguments": "{}"}
+    end = {"type": "collab_agent_spawn_end", "call_id": "call_9", "sender_thread_id": parent, "new_thread_id": child}
+    spawn = {"subagent": {"thread_spawn": {"parent_thread_id": parent, "depth": 1}}}
+    return {
+        "parent.jsonl": jsonl(
+            codex_line(0, "session_meta", id=parent, cwd="/"),
+            codex_line(1, "response_item", **call),
+            codex_line(2, "event_msg", **end),
+        ),
+        "child.jsonl": jsonl(
+            codex_line(3, "session_meta", id=child, cwd="/", source=spawn),
+            codex_line(4, "response_item", type="message", role="user", content="part"),
+        ),
+    }
+
+
+def atif_files() -> dict[str, bytes]:
+    """An ATIF trajectory that refers to a sub-agent's in a file of its own."""
+    about = {"schema_version": "ATIF-v1.7", "agent": {"name": "acme", "version": "1"}}
+    call = {"tool_call_id": "c1", "function_name": "summarize", "arguments": {}}
+    result = {
+        "source_call_id": "c1",
+        "subagent_trajectory_ref": [{"session_id": "sub-7", "trajectory_path": "sub.json"}],
+    }
+    acted = {"step_id": 2, "source": "agent", "message": "", "tool_calls": [call], "observation": {"results": [result]}}
+    asked = {"step_id": 1, "source": "user", "message": "do it"}
+    return {
+        "main.json": histories.dumps({**about, "session_id": "main-1", "steps": [asked, acted]}),
+        "sub.json": histories.dumps({**about, "session_id": "sub-7", "steps": [asked]}),
+    }
+
+
+def linked_traces() -> dict[str, bytes]:
+    """A trace, and another whose outermost span links to a span of it."""
+    link = [{"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": f"{2:016x}"}]
+    other = [histories.otlp_span(9, traceId="0af7651916cd43dd8448eb211c8031ff", links=link)]
+    first = [histories.otlp_span(n) for n in range(3)]
+    return {"first.jsonl": jsonl(histories.otlp_request(*first)), "other.jsonl": jsonl(histories.otlp_request(*other))}
+
+
+LINKED = {
+    "resumed": (resumed_session, ("resumed", 1)),
+    "codex": (codex_threads, ("spawned", 1)),
+    "atif": (atif_files, ("spawned", 1)),
+    "otlp": (linked_traces, ("continued", 1)),
+}
+
+
+@pytest.mark.parametrize("kind", LINKED)
+def test_linked_runs_in_either_order(store: Store, tmp_path: Path, kind: str) -> None:
+    """The later run hangs on the step of the earlier one that it names, or that names it; reading again adds nothing."""
+    make, (link, step) = LINKED[kind]
+    files = make()
+    found = []
+    for order in (list(files), list(files)[::-1]):
+        empty(store)
+        for name in (*order, *order):
+            (tmp_path / name).write_bytes(files[name])
+            ingest(store, tmp_path / name, progress=False)
+        found.append(tree(store))
+        with store.raw() as connection:
+            rows = connection.execute(
+                "SELECT child.metadata->>'link', event.step_number FROM workbench.agent_executions child"
+                " JOIN workbench.observability_events event ON event.id = child.parent_event_id"
+                " AND event.execution_id = child.parent_execution_id"
+            ).fetchall()
+        assert [(told or "spawned", at) for told, at in rows] == [(link, step)]
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("format", ["claude-code", "codex"])
+def test_a_call_is_unfinished_until_its_result_comes(store: Store, tmp_path: Path, format: str) -> None:
+    """In a growing file the last call is unfinished; when the result is appended the mark goes."""
+    if format == "codex":
+        lines = [
+            codex_line(0, "session_meta", id="5e551000-0000-4000-8000-000000000001", cwd="/"),
+            codex_line(1, "response_item", type="function_call", name="ls", call_id="c1", arguments="{}"),
+            codex_line(2, "response_item", type="function_call_output", call_id="c1", output="."),
+        ]
+    else:
+        lines = [histories.claude_line(n) for n in range(3)]
+        call = {"type": "tool_use", "id": "c1", "name": "ls", "input": {}}
+        lines[1] |= {"type": "assistant", "message": {"role": "assistant", "id": "m", "model": "m", "content": [call]}}
+        lines[2]["message"]["content"] = [{"type": "tool_result", "tool_use_id": "c1", "content": "."}]
+    path, found = tmp_path / "session.jsonl", []
+    for n in (2, 3):
+        path.write_bytes(jsonl(*lines[:n]))
+        ingest(store, path, progress=False)
+        with store.raw() as connection:
+            rows = connection.execute("SELECT mark FROM workbench.observability_events ORDER BY step_number")
+            found.append([mark for (mark,) in rows])
+
+    assert found == [[None, "unfinished"], [None, None, None]]
+
+
+def test_lines_of_a_session_out_of_order_are_placed_and_marked(store: Store, tmp_path: Path) -> None:
+    """A line written behind a later one stands where its time says, marked; a result without its call is orphaned."""
+    lines = [histories.claude_line(n) for n in range(4)]
+    lines[3]["message"]["content"] = [{"type": "tool_result", "tool_use_id": "lost", "content": "."}]
+    path = tmp_path / "session.jsonl"
+    path.write_bytes(jsonl(lines[0], lines[2], lines[1], lines[3]))
+    ingest(store, path, progress=False)
+
+    with store.raw() as connection:
+        rows = connection.execute(
+            "SELECT right(span_id, 1), mark FROM workbench.observability_events ORDER BY step_number"
+        ).fetchall()
+    assert rows == [("0", None), ("1", "out_of_order"), ("2", None), ("3", "orphaned")]
