@@ -380,3 +380,115 @@ def test_tokens_of_the_real_event_list(store: Store, shared_data: Path) -> None:
         "completed",
     )  # fmt: skip
     assert errors == (1,)
+
+
+# -- events of the SDK -------------------------------------------------------------------------------------------------
+
+
+def sdk(n: int, kind: str, source: str, **fields: Any) -> dict[str, Any]:
+    return {"id": f"e{n}", "timestamp": f"2026-02-05T11:24:{n:02d}.5", "source": source, **fields, "kind": kind}
+
+
+def text(words: str) -> list[dict[str, Any]]:
+    return [{"cache_prompt": False, "type": "text", "text": words}]
+
+
+def conversation() -> list[dict[str, Any]]:
+    asked = {"id": "c1", "name": "terminal", "arguments": '{"command": "pwd", "security_risk": "LOW"}'}
+    usages = [{"prompt_tokens": 100, "completion_tokens": 7, "cache_read_tokens": 60, "response_id": "r1"}]
+    whole = {"prompt_tokens": 100, "completion_tokens": 7, "cache_read_tokens": 60, "cache_write_tokens": 0}
+    agent = {"accumulated_cost": 0.5, "accumulated_token_usage": whole, "token_usages": usages}
+    stats = {"usage_to_metrics": {"agent": agent}}
+    return [
+        sdk(0, "SystemPromptEvent", "agent", system_prompt={"type": "text", "text": "Help."}, tools=[{"name": "t"}]),
+        sdk(1, "MessageEvent", "user", llm_message={"role": "user", "content": text("Run pwd.")}),
+        sdk(
+            2,
+            "ActionEvent",
+            "agent",
+            thought=text("I look."),
+            action={"command": "pwd", "kind": "TerminalAction"},
+            tool_name="terminal",
+            tool_call_id="c1",
+            tool_call=asked,
+            llm_response_id="r1",
+        ),
+        sdk(
+            3,
+            "ObservationEvent",
+            "environment",
+            tool_name="terminal",
+            tool_call_id="c1",
+            observation={"content": text("/work"), "is_error": False, "exit_code": 0, "kind": "TerminalObservation"},
+            action_id="e2",
+        ),
+        sdk(4, "AgentErrorEvent", "agent", tool_name="terminal", tool_call_id="c2", error="No such tool."),
+        sdk(5, "MessageEvent", "agent", llm_message={"role": "assistant", "content": text("Done.")}),
+        sdk(6, "ConversationStateUpdateEvent", "environment", key="stats", value=stats),
+        sdk(7, "ConversationStateUpdateEvent", "environment", key="execution_status", value="finished"),
+    ]
+
+
+def test_events_of_the_sdk_are_messages_calls_and_results() -> None:
+    """A call has the arguments the model wrote, its result stands under it, tokens are joined by the response."""
+    [run], bad, _ = read(conversation())
+
+    assert bad == []
+    assert [step.event_type for step in run.steps] == [
+        "message", "message", "tool_call", "tool_result", "tool_result", "message", "log", "log",
+    ]  # fmt: skip
+    call, result, refused = run.steps[2:5]
+    given = {"command": "pwd", "security_risk": "LOW"}
+    assert call.tool == {"name": "terminal", "call_id": "c1", "arguments": given}
+    assert call.extra == {"action": {"command": "pwd", "kind": "TerminalAction"}, "llm_response_id": "r1"}
+    assert (call.text, call.duration_ms) == ("I look.", 1000.0)
+    assert result.tool == {"name": "terminal", "call_id": "c1", "result": "/work", "is_error": False}
+    assert (result.parent_span_id, call.span_id) == ("e2", "e2")
+    assert result.extra == {"action_id": "e2", "observation": {"exit_code": 0, "kind": "TerminalObservation"}}
+    assert (refused.severity, (refused.tool or {})["result"]) == ("error", "No such tool.")
+    assert call.usage == Usage(input_tokens=40, cache_read_tokens=60, output_tokens=7)
+    assert (run.cost_usd, run.status, run.output) == (0.5, "completed", {"text": "Done."})
+
+
+@pytest.mark.parametrize("shape", ["list", "lines", "page", "row"])
+def test_events_of_the_sdk_are_recognised_however_they_come(shape: str) -> None:
+    """A list, lines, a page of the server and a row of an evaluation give the same steps."""
+    events = conversation()
+    data = {
+        "list": json.dumps(events).encode(),
+        "lines": b"".join(json.dumps(event).encode() + b"\n" for event in events),
+        "page": json.dumps({"items": events, "next_page_id": None}).encode(),
+        "row": json.dumps({"instance_id": "i", "history": events, "test_result": {}}).encode() + b"\n",
+    }[shape]
+
+    [run], bad, source = read(data, "events.jsonl")
+
+    assert choose(source).FORMAT == "openhands"
+    assert (bad, len(run.steps), run.steps[2].name) == ([], 8, "terminal")
+
+
+def test_a_folder_of_events_is_one_run(store: Store, tmp_path: Path) -> None:
+    """Events that lie in a file each become one run, in the order of time, whatever the order of reading."""
+    folder = tmp_path / "conversations" / "abc" / "events"
+    folder.mkdir(parents=True)
+    for n, event in enumerate(conversation()):
+        (folder / f"event-{n:05d}-{event['id']}.json").write_text(json.dumps(event))
+
+    ingest(store, sorted(folder.iterdir(), reverse=True), progress=False)
+    again = ingest(store, tmp_path, progress=False)
+
+    with store.raw() as connection:
+        runs = connection.execute("SELECT source_id FROM workbench.agent_executions").fetchall()
+        names = connection.execute(
+            "SELECT event_type FROM workbench.observability_events ORDER BY step_number"
+        ).fetchall()
+    assert runs == [("abc",)]
+    assert [name for (name,) in names][:4] == ["message", "message", "tool_call", "tool_result"]
+    assert {file.outcome for file in again.files} == {"already there"}
+
+
+def test_spoilt_events_of_the_sdk_are_survived() -> None:
+    """Whatever is changed in events of the SDK, they are read or refused with a reason."""
+    data = json.dumps(conversation()).encode()
+
+    assert sum(1 for spoilt in mutations(data, n=300) if survives(openhands, spoilt, "events.json")[0]) > 100

@@ -6,6 +6,9 @@ time, from the events up to the agent's first; in a row the instance or issue is
 Times carry no zone and are taken as UTC. The answer of the model, with its tokens, stands on every event that it led to
 and is counted once by its id. Costs of the oldest rows are a plain list: where it is as long as what the agent did,
 each is that of the action in its place.
+
+Events of the SDK have a ``kind``; they come as such lists and rows, as lines, as pages of its server (``items``), or
+one in each file of a conversation's folder, whose name is then the run's id.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
 from workbench.data.ingest.formats.openhands_event import Events, is_act
+from workbench.data.ingest.formats.openhands_sdk import is_sdk_event
 from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, total
 from workbench.data.ingest.openai_usage import openai_usage, price
@@ -26,8 +30,9 @@ from workbench.data.ingest.source import Head, Source, kind_of
 FORMAT = "openhands"
 TITLE = "OpenHands event lists (.json) and output.jsonl"
 
-_RUNNING = {"loading", "init", "running", "paused", "awaiting_user_confirmation", "user_confirmed"}
-_FAILED = {"error", "rejected"}
+_RUNNING = {"loading", "init", "running", "paused", "awaiting_user_confirmation", "user_confirmed",
+            "idle", "waiting_for_confirmation"}  # fmt: skip
+_FAILED = {"error", "rejected", "stuck"}
 _ERROR_TYPE = re.compile(r"[\w.]*(?:Error|Exception)\b")
 _RUN_ID = "not in the file: made from the first event and its time, else from the events up to the agent's first"
 _COSTS = "a plain list in the source, as long as what the agent did: each is that of the action in its place"
@@ -38,6 +43,13 @@ _PLACED = ("history", "instruction", "error", "git_patch")
 def detect(head: Head) -> float:
     """How surely the file is one of these."""
     keys, data = head.keys, head.data.lstrip()
+    of_sdk = {"kind", "source", "timestamp", "id"}
+    if of_sdk <= keys and {"llm_message", "tool_call_id", "system_prompt", "key"} & keys:
+        return 0.9
+    if {f"items.{name}" for name in of_sdk} <= keys or {f"events.{name}" for name in of_sdk} <= keys:
+        return 0.8
+    if "history.kind" in keys and {"history.source", "history.llm_message", "history.tool_name"} & keys:
+        return 0.9
     if data.startswith(b"["):
         is_event = "source" in keys and bool({"action", "observation"} & keys)
         return 0.9 if is_event and {"id", "message"} & keys else 0.0
@@ -58,12 +70,24 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             yield from _run({"history": value}, None, source)
         elif isinstance(value, dict) and isinstance(value.get("history"), list):
             yield from _run(value, None, source)
+        elif isinstance(value, dict) and isinstance(value.get("items", value.get("events")), list):
+            yield from _run({"history": value.get("items", value.get("events"))}, None, source)
+        elif is_sdk_event(value):
+            yield from _run({"history": [value]}, None, source)
         else:
             yield BadLine(None, f"expected a list of events or an object with a list history, found {kind_of(value)}")
         return
+    loose: list[Any] = []  # events that are lines themselves
     for record in source.records():
         if isinstance(record, BadLine):
             yield record
+            continue
+        if is_sdk_event(record.value):
+            loose.append(record.value)
+            continue
+        page = record.value.get("items", record.value.get("events"))
+        if isinstance(page, list) and "history" not in record.value:
+            loose += page
             continue
         if isinstance(record.value.get("history"), list):
             for item in _run(record.value, record.line, source):
@@ -75,6 +99,8 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         else:
             found = kind_of(record.value.get("history"))
             yield BadLine(record.line, f"expected a row with a list history, found {found}")
+    if loose:
+        yield from _run({"history": loose}, None, source)
 
 
 def _events(history: list[Any], line: int | None) -> Iterator[Mapping[str, Any] | BadLine]:
@@ -108,7 +134,7 @@ def _run(row: Mapping[str, Any], line: int | None, source: Source) -> Iterator[R
     patch = row.get("git_patch") or mapping(row.get("test_result")).get("git_patch")
     configured = text_or_none(mapping(about.get("llm_config")).get("model"))
     run = Run(
-        source_id=f"{instance}/{begun}" if instance else begun,
+        source_id=f"{instance}/{begun}" if instance else _conversation(source) or begun,
         agent_type=f"{FORMAT}/{about['agent_class']}" if text_or_none(about.get("agent_class")) else FORMAT,
         name=(task.title if task is not None else title(asked)) or None,
         model=configured or (models.most_common(1)[0][0] if models else None),
@@ -172,7 +198,7 @@ def _judge(run: Run, row: Mapping[str, Any], events: Events) -> None:
 
 def _count(run: Run, row: Mapping[str, Any], events: Events, source: Source) -> None:
     """Tokens and cost of the run: what the source accumulated, else the sum over its events."""
-    metrics = mapping(row.get("metrics")) or _last_metrics(run.steps)
+    metrics = mapping(row.get("metrics")) or events.metrics or _last_metrics(run.steps)
     _join(run.steps, metrics, source)
     summed = total(step.usage for step in run.steps)
     accumulated = openai_usage(metrics.get("accumulated_token_usage"), source)
@@ -198,12 +224,18 @@ def _last_metrics(steps: Sequence[Step]) -> Mapping[str, Any]:
     return next((found for step in reversed(steps) if (found := mapping((step.extra or {}).get("llm_metrics")))), {})
 
 
+def _conversation(source: Source) -> str | None:
+    """The folder of a conversation, where each event is a file: ``CONVERSATION/events/event-00001-….json``."""
+    *_, folder, inside, _ = ("", "", *source.stored_path.replace("\\", "/").split("/"))
+    return folder if inside == "events" and source.file_name.startswith("event-") and folder else None
+
+
 def _join(steps: Sequence[Step], metrics: Mapping[str, Any], source: Source) -> None:
     """Give each answer the tokens that the metrics have of it, where its own record has none."""
     usages = {usage["response_id"]: usage for usage in map(mapping, elements(metrics.get("token_usages")))
               if isinstance(usage.get("response_id"), str)}  # fmt: skip
     for step in steps:
         metadata = mapping((step.extra or {}).get("tool_call_metadata"))
-        key = mapping(metadata.get("model_response")).get("id")
+        key = mapping(metadata.get("model_response")).get("id") or (step.extra or {}).get("llm_response_id")
         if step.usage is None and isinstance(key, str) and key in usages:
             step.usage = openai_usage(usages.pop(key), source)

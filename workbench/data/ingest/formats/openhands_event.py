@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.data.ingest.chat import arguments, elements, mapping, rest, result_step, text_or_none
+from workbench.data.ingest.formats.openhands_sdk import is_sdk_act, is_sdk_event, sdk_state, sdk_step
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Step
 from workbench.data.ingest.openai_usage import openai_usage
@@ -30,6 +31,8 @@ _NO_CAUSE = "names no action in the source: taken as the answer of the action be
 def is_act(event: Any) -> bool:
     """Whether an event is something that the agent did."""
     event = mapping(event)
+    if is_sdk_event(event):
+        return is_sdk_act(event)
     kind = event.get("action")
     return isinstance(kind, str) and event.get("source", "agent" if kind != "message" else None) == "agent"
 
@@ -42,13 +45,18 @@ class Events:
     steps: list[Step] = field(default_factory=list)
     agent_state: str | None = None  # the last that was noted
     agent_state_reason: str | None = None
+    metrics: Mapping[str, Any] | None = None  # the last that an update of the state told
     acts: list[Step] = field(default_factory=list)  # what the agent did, in order
     _actions: dict[Any, Step] = field(default_factory=dict)  # event id → its step
+    _calls: dict[Any, Step] = field(default_factory=dict)  # call id → its step
     _last: Step | None = None
     _responses: dict[str, Any] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Read the next event."""
+        if is_sdk_event(event):
+            self._of_sdk(event)
+            return
         if isinstance(event.get("action"), str):
             step = self._action(event)
         elif isinstance(event.get("observation"), str):
@@ -76,6 +84,33 @@ class Events:
             step.parent_span_id = call.span_id
             if step.event_type == "tool_result":
                 call.duration_ms = elapsed_ms(call.timestamp, step.timestamp)
+        self.steps.append(step)
+
+    def _of_sdk(self, event: Mapping[str, Any]) -> None:
+        step = sdk_step(event)
+        step.source_id = str(event["id"])[:100] if isinstance(event.get("id"), str) else digest(event)
+        step.timestamp = when(event.get("timestamp"), self.source)
+        if step.timestamp is None and event.get("timestamp") is not None:
+            step.extra = {**(step.extra or {}), "timestamp": event["timestamp"]}
+        step.span_id = step.source_id
+        cause = event.get("action_id")
+        call = self._actions.get(cause if isinstance(cause, str) else None)
+        if call is None and step.event_type == "tool_result":
+            call = self._calls.get((step.tool or {}).get("call_id"))
+        if isinstance(cause, str):
+            step.parent_span_id = cause[:100]
+        elif call is not None:
+            step.parent_span_id = call.span_id
+        if call is not None and step.event_type == "tool_result":
+            call.duration_ms = elapsed_ms(call.timestamp, step.timestamp)
+        self._actions[step.source_id] = step
+        if step.event_type == "tool_call" and isinstance((step.tool or {}).get("call_id"), str):
+            self._calls[(step.tool or {})["call_id"]] = step
+        status, metrics = sdk_state(event)
+        self.agent_state = status or self.agent_state
+        self.metrics = metrics or self.metrics
+        if is_sdk_act(event):
+            self.acts.append(step)
         self.steps.append(step)
 
     # What was done
