@@ -63,6 +63,10 @@ class Merger:
         self._is_reread = is_reread
         # A reader may say what the parts of a run make together: rejoin(source_id, steps) -> Run.
         self._rejoin: Callable[[str, list[Step]], Run] | None = getattr(reader(maker.format), "rejoin", None)
+        # Where the source says more of a run than its steps do: rejoin_trace(source_id, steps, stored, part) -> Run.
+        self._rejoin_trace: Callable[[str, list[Step], Run, Run], Run] | None = getattr(
+            reader(maker.format), "rejoin_trace", None
+        )
         self._is_open = getattr(reader(maker.format), "is_open", None)
         self._connection = connection
         self._maker = maker
@@ -145,7 +149,7 @@ class Merger:
                 before = self._connection.execute(_DROP_DERIVED, parameters).rowcount
                 self._snapshots.fill(self._maker.snapshots(whole))
                 snapshots_new += max(self._snapshots.insert([execution]) - before, 0)
-                if self._rejoin is not None:
+                if self._rejoin is not None or self._rejoin_trace is not None:
                     self._execution(whole)
                     continue
             self._unite_row(execution, run)
@@ -182,13 +186,26 @@ class Merger:
         """The run of all stored events: as its reader judges the whole of it, where the reader can."""
         rows = {str(row[0]): row for row in self._connection.execute(_STEPS, {"run": execution})}
         steps = [_step(row) for row in rows.values()]
-        if self._rejoin is None:
+        if self._rejoin_trace is not None:
+            whole = self._rejoin_trace(part.source_id, steps, self._told(execution, part), part)
+        elif self._rejoin is None:
             whole = Run(part.source_id, part.agent_type, steps=steps)
         else:
             whole = self._rejoin(part.source_id, steps)
         mark(whole.steps, self._is_open)
         self._correct(execution, rows, whole, is_renumbered=is_renumbered)
         return whole
+
+    def _told(self, execution: uuid.UUID, part: Run) -> Run:
+        """What is stored of a run beside its steps."""
+        row = self._connection.execute(_TOLD, {"run": execution}).fetchone()
+        if row is None:
+            return part
+        *fields, given, answered, about = row
+        names = ("agent_type", "name", "trace_id")
+        told = Run(part.source_id, **dict(zip(names, fields, strict=True)), metadata=orjson.loads(about))
+        told.input, told.output = (value and orjson.loads(value) for value in (given, answered))
+        return told
 
     def _correct(self, execution: uuid.UUID, rows: dict[str, Any], whole: Run, *, is_renumbered: bool) -> None:
         """Only with all steps at hand is it known where each belongs, and which repeats the tokens inside it."""
@@ -358,6 +375,11 @@ SELECT EXISTS (SELECT FROM workbench.execution_snapshots WHERE execution_id = %(
 """
 
 _DROP_DERIVED = "DELETE FROM workbench.execution_snapshots WHERE execution_id = %(run)s AND is_derived"
+
+_TOLD = """
+SELECT agent_type, name, trace_id, input::text, output::text, metadata::text
+FROM workbench.agent_executions WHERE id = %(run)s
+"""
 
 _STEPS = """
 SELECT id, step_number, event_type, name, agent, category, severity, timestamp, duration_ms, trace_id, span_id,

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import known, text_or_none
 from workbench.data.ingest.conversation import answer, conversation
+from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Run, Step, Usage, total
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.tree import Tree
@@ -108,6 +109,15 @@ class Steps(Tree[Step]):
             source.changed("cost", _UNPRICED, len(unpriced))
             return None
         return fsum(priced) if priced else None
+
+
+def united(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """What two parts say of one trace; where they differ, one of both, the same whichever came first."""
+    both = {**a, **b}
+    for name in a.keys() & b.keys():
+        if a[name] != b[name]:
+            both[name] = max((a[name], b[name]), key=lambda value: (value not in (None, "", [], {}), digest(value)))
+    return both
 
 
 def add_call(step: Step, given: Any, answered: Any, raw: Any, extra: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from workbench.data.ingest.chat import elements, known, last_answer, number, res
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langfuse_observation import field, is_open, lane, step_of
 from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import Steps
+from workbench.data.ingest.nested import Steps, united
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source
 from workbench.data.ingest.times import when
@@ -98,16 +98,32 @@ def _trace(
             steps[-1].raw = raw.pop(id(observation), None)
         else:
             yield BadLine(line, f"observation {index}: expected an object, found {type(observation).__name__}")
-    yield _run(trace, [o for o in observations if isinstance(o, dict)], steps, source)
+    yield _run(_id(trace, [o for o in observations if isinstance(o, dict)], source), trace, steps, source)
 
 
-def _run(trace: Mapping[str, Any], observations: list[dict[str, Any]], steps: list[Step], source: Source) -> Run:
+def rejoin_trace(trace_id: str, steps: list[Step], stored: Run, part: Run) -> Run:
+    """The run of a trace of which several pages held observations, from all of them and what each said of it."""
+    for step in steps:
+        step.agent = None
+    return _run(trace_id, united(_trace_of(stored), _trace_of(part)), steps, Source.from_bytes(b"", trace_id))
+
+
+def _trace_of(run: Run) -> dict[str, Any]:
+    """The trace's own record, as far as a run needs it."""
+    about = run.metadata
+    own = known(sessionId=about.get("conversation_id"), scores=about.get("scores"), metadata=about.get("metadata"))
+    fields = {"name": run.name, "input": run.input, "output": run.output}
+    return {**(about.get("record") or {}), **own, **{name: fields[name] for name in about.get("of_trace") or ()}}
+
+
+def _run(trace_id: str, trace: Mapping[str, Any], steps: list[Step], source: Source) -> Run:
     name = text_or_none(trace.get("name"))
-    tree = Steps(steps)
+    # What starts together stands by the observations' own ids, which their steps keep as those of their spans.
+    tree = Steps(steps, order=[step.span_id or "" for step in steps])
     tree.set_lanes(lane)
     agents = [step.agent for step in tree.in_order() if step.agent]
     run = Run(
-        source_id=_id(trace, observations, source),
+        source_id=trace_id,
         agent_type=name or (agents[0] if agents else FORMAT),
         name=name,
         input=decoded(trace.get("input")),
@@ -151,6 +167,8 @@ def _metadata(trace: Mapping[str, Any], source: Source) -> dict[str, Any]:
         scores=scores or None,
         metadata=decoded(trace.get("metadata")),
         record=record,
+        # Which of the run's own fields the trace says, and not its observations.
+        of_trace=[name for name in ("name", "input", "output") if trace.get(name) not in (None, "")] or None,
     )
 
 

@@ -15,7 +15,7 @@ from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.mlflow_span import lane, step_of, tokens
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.marks import has_no_end
-from workbench.data.ingest.nested import Steps
+from workbench.data.ingest.nested import Steps, united
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.source import Head, Source, kind_of
 from workbench.data.ingest.times import milliseconds, when
@@ -71,18 +71,37 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                 yield BadLine(line, f"span {index}: expected an object, found {kind_of(span)}")
         if steps:
             steps[0].raw = item.data
-        yield _run(info, data, steps, source)
+        yield _run(_id(info, steps, source), info, data, steps, source)
 
 
-def _run(info: Mapping[str, Any], data: Mapping[str, Any], steps: list[Step], source: Source) -> Run:
-    tree = Steps(steps)
+def rejoin_trace(trace_id: str, steps: list[Step], stored: Run, part: Run) -> Run:
+    """The run of a trace of which several files held spans, from all of them and what each said of it."""
+    for step in steps:
+        step.agent = None
+    (info, data), (more_info, more_data) = _trace_of(stored), _trace_of(part)
+    return _run(trace_id, united(info, more_info), united(data, more_data), steps, Source.from_bytes(b"", trace_id))
+
+
+def _trace_of(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The trace's own info and data, as far as a run needs them."""
+    about = run.metadata
+    own = known(
+        trace_metadata=about.get("trace_metadata"), tags=about.get("tags"), assessments=about.get("assessments")
+    )
+    fields = {"request": run.input, "response": run.output}
+    data = {**(about.get("data") or {}), **{name: fields[name] for name in about.get("of_trace") or ()}}
+    return {**(about.get("record") or {}), **own}, data
+
+
+def _run(trace_id: str, info: Mapping[str, Any], data: Mapping[str, Any], steps: list[Step], source: Source) -> Run:
+    tree = Steps(steps, order=[step.span_id or "" for step in steps])
     tree.set_lanes(lane)
     tags, about = mapping(info.get("tags")), _metadata_of(info)
     top = tree.tops[0] if len(tree.tops) == 1 else None
     name = text_or_none(tags.get("mlflow.traceName")) or (top.name if top else None)
     agents = [step.agent for step in tree.in_order() if step.agent]
     run = Run(
-        source_id=_id(info, steps, source),
+        source_id=trace_id,
         agent_type=agents[0] if agents else name or FORMAT,
         name=name,
         execution_time_ms=_lasted(info),
@@ -164,6 +183,8 @@ def _metadata(
         tags=info.get("tags") or None,
         record=record,
         data=None if data is info else rest(data, *_DATA),
+        # Which of the run's input and output the trace says, and not its spans.
+        of_trace=[name for name in ("request", "response") if data.get(name) not in (None, "")] or None,
     )
 
 
