@@ -22,6 +22,7 @@ from workbench.data.ingest import FIELDS, ingest
 from workbench.data.ingest.columns import checked
 from workbench.data.ingest.formats import columns as reader
 from workbench.data.ingest.normal import BadLine, Run, Usage
+from workbench.data.ingest.retry import retry
 from workbench.data.ingest.rows import RowMaker
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store
@@ -424,6 +425,19 @@ def test_a_grown_table_adds_only_what_is_new(store: Store, tmp_path: Path) -> No
         ).fetchall()
     assert linked == [("session=b", "session=a")]
     assert texts == [(1,)]
+
+
+def test_a_table_is_read_again_by_the_columns_that_were_named(store: Store, tmp_path: Path) -> None:
+    """A retry of its bad rows needs no mapping: that of the import is kept."""
+    path = tmp_path / "log.csv"
+    path.write_bytes(as_csv(*TALK) + b"ragged,row\r\n")
+    ingest(store, path, columns=NAMED, progress=False)
+    before = stored(store)
+
+    [file] = retry(store).files
+
+    assert (file.error, file.events, file.new.events, file.n_bad) == (None, 4, 0, 1)
+    assert stored(store) == before
 
 
 def test_a_long_table_hands_on_each_run_when_it_is_whole() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,7 @@ class _File:
     sha256: str
     size_bytes: int
     blocks: Sequence[bytes]
+    columns: Mapping[str, str] | None  # of a table, as they were named
 
 
 def _again(store: Store, file: _File) -> FileReport:
@@ -80,6 +81,7 @@ def _again(store: Store, file: _File) -> FileReport:
             with store.raw() as connection:  # given back before the reading
                 kept = opened(connection, file.blocks, path=file.path, sha256=file.sha256, size_bytes=file.size_bytes)
                 source = stack.enter_context(kept)
+            source.columns = file.columns
             assert file.format is not None or not file.is_import
             chosen = reader(file.format or "") if file.is_import else choose(source, format=file.format)
             return read_again(store, source, chosen, keep_originals=bool(file.blocks))
@@ -123,20 +125,20 @@ SELECT id FROM workbench.quarantine WHERE NOT %(imports)s AND id BETWEEN %(low)s
 ORDER BY 1 LIMIT 6
 """
 _ALL = f"""
-SELECT true AS is_import, {_COLUMNS} FROM workbench.imports own
+SELECT true AS is_import, {_COLUMNS}, report->'columns' FROM workbench.imports own
 WHERE EXISTS (SELECT FROM workbench.quarantine q WHERE q.import_id = own.id)
   AND NOT EXISTS (SELECT FROM workbench.imports i
     WHERE i.path = own.path AND i.sha256 <> own.sha256 AND i.created_at > own.created_at)
 UNION ALL
-SELECT false, {_COLUMNS} FROM workbench.quarantine q
+SELECT false, {_COLUMNS}, NULL FROM workbench.quarantine q
 WHERE q.import_id IS NULL AND NOT EXISTS (
   SELECT FROM workbench.imports i WHERE i.sha256 = q.sha256
     OR (i.path = q.path AND i.created_at > q.created_at))
 ORDER BY path
 """
 _ONE = f"""
-SELECT true AS is_import, {_COLUMNS} FROM workbench.imports
+SELECT true AS is_import, {_COLUMNS}, report->'columns' FROM workbench.imports
 WHERE id = %(id)s OR id = (SELECT import_id FROM workbench.quarantine WHERE id = %(id)s)
 UNION ALL
-SELECT false, {_COLUMNS} FROM workbench.quarantine WHERE id = %(id)s AND import_id IS NULL
+SELECT false, {_COLUMNS}, NULL FROM workbench.quarantine WHERE id = %(id)s AND import_id IS NULL
 """

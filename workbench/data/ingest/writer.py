@@ -143,9 +143,12 @@ class Writer:
         if self._rebuilt is not None:  # the record of the import stays what it was
             return report
         self._quarantine.write(self._connection, self._import)
+        about: dict[str, object] = {"version": version("agent-workbench")}
+        if self._source.columns:
+            about["columns"] = dict(self._source.columns)  # without them the file could not be read again
         self._connection.execute(
             "UPDATE workbench.imports SET report = %s::jsonb WHERE id = %s",
-            [storable(report.as_dict() | {"version": version("agent-workbench")}).text, self._import],
+            [storable(report.as_dict() | about).text, self._import],
         )
         return report
 
