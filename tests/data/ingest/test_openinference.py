@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import otlp_requests
+import pandas as pd
 import pytest
 from histories import rows
 from mutations import mutations, survives
@@ -359,3 +361,58 @@ def test_every_other_real_file_is_left_alone(shared_data: Path) -> None:
     ]
 
     assert taken == [REAL]
+
+
+# -- data frames of Phoenix --------------------------------------------------------------------------------------------
+
+
+def frame() -> list[dict[str, Any]]:
+    """Rows as Phoenix's data frame has them: a column for each attribute of any span, null where a span has none."""
+    said = {"message.role": "user", "message.content": "why?"}
+    answer = {"message.role": "assistant", "message.content": "So."}
+    model = {
+        "attributes.llm.model_name": "acme-1",
+        "attributes.llm.token_count.prompt": 10.0,
+        "attributes.llm.token_count.completion": 3.0,
+        "attributes.llm.input_messages": [said],
+        "attributes.llm.output_messages": [answer],
+    }
+    rows = []
+    for n, (parent, kind) in enumerate(((None, "AGENT"), (0, "LLM"))):
+        at = datetime(2023, 11, 14, 22, 13, 20 + n, tzinfo=UTC)
+        rows.append(
+            {
+                "name": f"span {n}",
+                "span_kind": kind,
+                "parent_id": None if parent is None else f"{parent + 1:016x}",
+                "start_time": at,
+                "end_time": at + timedelta(seconds=1),
+                "status_code": "OK",
+                "status_message": "",
+                "events": [],
+                "context.span_id": f"{n + 1:016x}",
+                "context.trace_id": TRACE,
+                **{name: value if kind == "LLM" else None for name, value in model.items()},
+            }
+        )
+    return rows
+
+
+@pytest.mark.parametrize("shape", ["records", "lines", "parquet"])
+def test_a_data_frame_of_phoenix_is_read(shape: str) -> None:
+    """A table with one column for each attribute gives the spans back, with messages, tokens and times."""
+    table = pd.DataFrame(frame())
+    if shape == "parquet":
+        content = table.set_index("context.span_id").to_parquet()
+    else:
+        content = table.to_json(orient="records", lines=shape == "lines", date_format="iso").encode()
+
+    (run,), bad, source = read(content)
+
+    agent, model = run.steps
+    assert (openinference.detect(source.head) > 0.5, bad) == (True, [])
+    assert (agent.event_type, model.event_type, model.parent_span_id) == ("span", "llm_call", agent.span_id)
+    assert (model.model, model.text, model.duration_ms) == ("acme-1", "So.", 1000.0)
+    assert (model.extra or {})["input_messages"] == [{"role": "user", "content": "why?"}]
+    assert model.usage is not None
+    assert (model.usage.input_tokens, model.usage.output_tokens) == (10, 3)

@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.data.ingest.complete import Complete, trace_ids
-from workbench.data.ingest.formats.openinference_span import is_span, span_of
+from workbench.data.ingest.formats.openinference_span import is_span, span_of, unflattened
 from workbench.data.ingest.formats.otlp_records import Span, id_of
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
+from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
 from workbench.data.ingest.source import Head, Source
 from workbench.data.ingest.values import values
 
 FORMAT = "openinference"
-TITLE = "OpenInference and OpenTelemetry span dumps (.json, .jsonl)"
+TITLE = "OpenInference and OpenTelemetry span dumps (.json, .jsonl), data frames of Phoenix (.parquet too)"
 
 HAS_PARENTS = True  # a trace may link to another
 
 
 def detect(head: Head) -> float:
     """How surely the file is one of these."""
+    if is_parquet(head):
+        return 0.9 if {"context.trace_id", "context.span_id"} <= set(parquet_names(head)) else 0.0
     if head.data.lstrip()[:1] not in (b"{", b"["):
         return 0.0
     keys = {key.removeprefix("data.").removeprefix("spans.") for key in head.keys}
@@ -48,12 +51,12 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             step.source_id = step.span_id
         return found
 
-    for item in values(source, "data", "spans"):
+    for item in parquet_rows(source) if is_parquet(source.head) else values(source, "data", "spans"):
         yield from (run(trace_id) for trace_id in complete.before(item.line) if trace_id in traces)
         if isinstance(item, BadLine):
             yield item
             continue
-        line, record = item.line, item.value
+        line, record = item.line, unflattened(item.value)
         span = span_of(record, source, line) if is_span(record) else "expected a span with its name and context"
         if isinstance(span, str):
             yield BadLine(line, span)

@@ -2,7 +2,7 @@
 
 Three dumps are alike: OpenTelemetry JS (``spanContext``, times as ``[seconds, nanoseconds]``), OpenTelemetry Python
 (``context``, ISO times, ids with ``0x``) and Phoenix (``context``, ``span_kind``, ``status_code``). JS numbers the
-kinds from 0, OTLP from 1.
+kinds from 0, OTLP from 1. A data frame of Phoenix has a column for each attribute of any span.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workbench.data.ingest.chat import elements, known, mapping, rest, text_or_none
+from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
@@ -34,6 +35,50 @@ _PLACED = (
     "startTime", "endTime", "start_time", "end_time", "attributes", "events", "links", "status", "resource",
     "instrumentationScope", "instrumentationLibrary", *(f"dropped{name.title()}Count" for name in DROPPABLE),
 )  # fmt: skip
+
+
+def unflattened(record: Any) -> Any:
+    """A row of a data frame of spans (``context.span_id``, ``attributes.llm.model_name``) as the span it was.
+
+    Columns that a span has not got are null in its row; messages are lists of objects with dotted names.
+    """
+    if not isinstance(record, dict) or "context.span_id" not in record:
+        return record
+    found: dict[str, Any] = {"context": {}, "attributes": {}}
+    for name, value in record.items():
+        if value is None or value != value:  # NaN, what pandas has for nothing
+            continue
+        group, dot, inner = name.partition(".")
+        if dot and group == "attributes":
+            _unlisted(inner, value, found["attributes"])
+        elif dot and group == "context":
+            found["context"][inner] = value
+        elif name == "events":
+            found[name] = [_known(event) for event in elements(decoded(value))]
+        else:
+            found[name] = value.isoformat() if isinstance(value, datetime) else value
+    return found
+
+
+def _unlisted(name: str, value: Any, flat: dict[str, Any]) -> None:
+    """A list of objects under the flat names that the attributes had: ``llm.input_messages.0.message.role``."""
+    items = decoded(value) if isinstance(value, str) and name.startswith("llm.") else value
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        flat[name] = _known(value)
+        return
+    for index, item in enumerate(items):
+        for key, inner in item.items():
+            if inner is not None:
+                _unlisted(f"{name}.{index}.{key}", inner, flat)
+
+
+def _known(value: Any) -> Any:
+    """A value of a table without the fields that only other rows have; times as text."""
+    if isinstance(value, dict):
+        return {key: _known(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_known(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def is_span(record: Any) -> bool:
