@@ -178,3 +178,32 @@ def test_calls_that_are_not_all(store: Store) -> None:
     assert list(price(store).reasons) == [
         "the calls that are known are not all that the run used, and it used several models"
     ]
+
+
+def test_parts_of_a_session_are_priced_as_the_whole(store: Store, tmp_path: Path) -> None:
+    """Two files with different parts of a session: the cost is that of both, whichever is read first."""
+    lines, found = claude((SONNET, 1_000), (SONNET, 2_000), (SONNET, 3_000)).splitlines(keepends=True), []
+    for order in ((lines[:2], lines[1:]), (lines[1:], lines[:2])):
+        for number, part in enumerate(order):
+            read(store, tmp_path / f"{number}.jsonl", b"".join(part))
+        found += rows(store, SPENT)
+        with store.raw() as connection:
+            connection.execute("DELETE FROM workbench.agent_executions")
+            connection.execute("DELETE FROM workbench.imports")
+
+    assert found == [(Decimal("0.01845"), "prices", True)] * 2
+
+
+def test_after_an_upgrade_of_the_prices(store: Store, tmp_path: Path) -> None:
+    """What an older table priced stays until it is asked for; then the table of today says the cost and its name."""
+    read(store, tmp_path / "a.jsonl", claude((SONNET, 1_000)))
+    with store.raw() as connection:
+        connection.execute(
+            'UPDATE workbench.agent_executions SET cost = 7, metadata = metadata || \'{"price_table": "older 1"}\''
+        )
+    table = "SELECT cost, metadata->>'price_table' = 'older 1' FROM workbench.agent_executions"
+
+    price(store)
+    assert rows(store, table) == [(Decimal(7), True)]
+    assert price(store, again=True).updated == 1
+    assert rows(store, table) == [(Decimal("0.00315"), False)]
