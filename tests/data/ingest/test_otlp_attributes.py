@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +95,47 @@ def test_every_alias_is_read_and_the_newest_wins() -> None:
         for spelling in older:
             assert value_of({spelling: "old"}, newest) == "old"
             assert value_of({spelling: "old", newest: "new"}, newest) == "new"
+
+
+# What a span needs beside a name for the name to be read, and a value that it may have; messages have tests above.
+_READ = {
+    "gen_ai.usage": ({"gen_ai.operation.name": "chat"}, 7),
+    "gen_ai.request.model": ({"gen_ai.operation.name": "chat"}, "m"),
+    "gen_ai.response.model": ({"gen_ai.operation.name": "chat"}, "m"),
+    "gen_ai.agent.name": ({"gen_ai.operation.name": "chat"}, "planner"),
+    "gen_ai.conversation.id": ({"gen_ai.operation.name": "chat"}, "c1"),
+    "gen_ai.provider.name": ({"gen_ai.operation.name": "chat"}, "acme"),
+    "gen_ai.tool": ({"gen_ai.operation.name": "execute_tool"}, "x"),
+}
+_SPELLINGS = [
+    (newest, older, *given)
+    for newest, spellings in ALIASES.items()
+    for start, given in _READ.items()
+    if newest.startswith(start)
+    for older in spellings
+]
+
+
+@pytest.mark.parametrize(("newest", "older", "beside", "value"), _SPELLINGS)
+def test_an_older_name_makes_the_row_of_the_newest(newest: str, older: str, beside: dict[str, Any], value: Any) -> None:
+    """Whatever generation a span is of, its step and its run are the same, and its own names are kept."""
+    old, new = run_of(span(attributes={**beside, older: value})), run_of(span(attributes={**beside, newest: value}))
+
+    kept = [(run.steps[0].extra or {}).pop("attributes") for run in (old, new)]  # pyright: ignore[reportAttributeAccessIssue]
+    assert kept == [{**beside, older: value}, {**beside, newest: value}]
+    old.steps[0].source_id = new.steps[0].source_id
+    # What a span was called with, and what it answered, may also be what the run was.
+    old.input = new.input = old.output = new.output = None
+    assert old == new
+
+
+def test_the_table_of_names_is_documented() -> None:
+    """The page shows the table that is read, name by name."""
+    page = (Path(__file__).parents[3] / "docs" / "genai-names.md").read_text()
+
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    shown = [[cell.replace("`", "").strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert {newest: tuple(filter(None, older.split(", "))) for newest, older in shown} == ALIASES
 
 
 def test_token_classes_are_disjoint() -> None:

@@ -4,8 +4,8 @@ The names moved three times: the first drafts (``llm.*``, ``gen_ai.usage.prompt_
 conventions 1.27 to 1.36 (``gen_ai.system``, ``gen_ai.usage.input_tokens``, messages as span events) and 1.37 and later
 (``gen_ai.provider.name``, ``gen_ai.input.messages``). OpenInference (``llm.token_count.prompt``, ``input.value``) and
 the Vercel AI SDK (``ai.usage.inputTokens``) have names of their own. :data:`ALIASES` names each value as the newest
-generation does and lists its other spellings, newest first. Reading an attribute never renames it: what is stored keeps
-the source's names.
+generation does and lists its other spellings, newest first; ``docs/genai-names.md`` shows it. Reading an attribute
+never renames it: what is stored keeps the source's names.
 
 Source: the registry and deprecation notes of github.com/open-telemetry/semantic-conventions and its GenAI successor;
 OpenInference's semantic conventions.
@@ -64,9 +64,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "llm.token_count.prompt_details.cache_input",
         "ai.usage.cachedInputTokens",
     ),
-    "gen_ai.usage.cache_creation.input_tokens": (
+    "gen_ai.usage.cache_write.input_tokens": (
+        "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
-        "gen_ai.usage.cache_write.input_tokens",
+        "gen_ai.usage.cache_write_input_tokens",
         "gen_ai.usage.input_tokens.cache_write",
         "llm.usage.cache_creation_input_tokens",
         "llm.token_count.prompt_details.cache_write",
@@ -180,7 +181,7 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
     """
     total = _count(attributes, "gen_ai.usage.input_tokens")
     read = _count(attributes, "gen_ai.usage.cache_read.input_tokens")
-    written = _count(attributes, "gen_ai.usage.cache_creation.input_tokens")
+    written = _count(attributes, "gen_ai.usage.cache_write.input_tokens")
     cached = (read or 0) + (written or 0)
     usage = Usage(
         input_tokens=total - cached if total is not None and cached <= total else total,
