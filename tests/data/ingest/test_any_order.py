@@ -92,7 +92,7 @@ def langsmith_line(span: dict[str, Any]) -> bytes:
     def uuid(span_id: str) -> str:
         return f"00000000-0000-4000-8000-{span_id[4:]}"
 
-    kind = {"chat": "llm", "invoke_agent": "chain", "execute_tool": "tool"}[said["gen_ai.operation.name"]]
+    kind = {"chat": "llm", "invoke_agent": "chain", "execute_tool": "tool"}[str(said["gen_ai.operation.name"])]
     record = {
         "id": uuid(span["spanId"]),
         "trace_id": "00000000-0000-4000-8000-000000000001",
@@ -327,7 +327,7 @@ LINKED = {
 
 @pytest.mark.parametrize("kind", LINKED)
 def test_linked_runs_in_either_order(store: Store, tmp_path: Path, kind: str) -> None:
-    """The later run hangs on the step of the earlier one that it names, or that names it; reading again adds nothing."""
+    """The later run hangs on the step of the earlier one that it names, or that names it."""
     make, (link, step) = LINKED[kind]
     files = make()
     found = []
@@ -379,10 +379,33 @@ def test_lines_of_a_session_out_of_order_are_placed_and_marked(store: Store, tmp
     lines[3]["message"]["content"] = [{"type": "tool_result", "tool_use_id": "lost", "content": "."}]
     path = tmp_path / "session.jsonl"
     path.write_bytes(jsonl(lines[0], lines[2], lines[1], lines[3]))
-    ingest(store, path, progress=False)
+    report = ingest(store, path, progress=False)
+    kept = {item.what: item.count for item in report.files[0].kept}
+    assert kept["orphaned steps, placed by their time"] == 1
+    assert kept["steps written out of order, placed by their time"] == 1
 
     with store.raw() as connection:
         rows = connection.execute(
             "SELECT right(span_id, 1), mark FROM workbench.observability_events ORDER BY step_number"
         ).fetchall()
     assert rows == [("0", None), ("1", "out_of_order"), ("2", None), ("3", "orphaned")]
+
+
+@pytest.mark.parametrize("seed", _ORDERS)
+def test_tokens_of_an_answer_count_at_its_last_line_wherever_it_stands(store: Store, tmp_path: Path, seed: int) -> None:
+    """An answer is written as several lines; the latest tells its tokens, and the first in time what the session is."""
+    lines = [histories.claude_line(n, cwd="/a" if n else "/b") for n in range(4)]
+    for n in (1, 2, 3):
+        usage = {"input_tokens": 3, "output_tokens": 10 * n}
+        said = [{"type": "text", "text": f"part {n}"}]
+        lines[n] |= {"type": "assistant"}
+        lines[n]["message"] = {"role": "assistant", "id": "m", "model": "m", "content": said, "usage": usage}
+    lines[2]["timestamp"] = lines[3]["timestamp"]
+    random.Random(seed).shuffle(lines)
+    path = tmp_path / "session.jsonl"
+    path.write_bytes(jsonl(*lines))
+    ingest(store, path, progress=False)
+
+    with store.raw() as connection:
+        row = connection.execute("SELECT token_usage, metadata->>'cwd' FROM workbench.agent_executions").fetchone()
+    assert row == ({"input_tokens": 3, "output_tokens": 30}, "/b")

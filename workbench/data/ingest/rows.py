@@ -43,6 +43,11 @@ _DATA, _STATE = EVENT_COLUMNS.index("data"), SNAPSHOT_COLUMNS.index("state")
 _CHUNK_ROWS = 10_000
 _CHUNK_CHARS = 8_000_000
 
+_MARKED = {
+    "orphaned": "orphaned steps, placed by their time",
+    "unfinished": "unfinished steps",
+    "out_of_order": "steps written out of order, placed by their time",
+}
 _TITLE_CHARS = 255  # tasks.title
 _RAW = "stored in a form jsonb accepts; the whole is kept in raw"
 _MAX_TOKENS = 2**53  # what JSON numbers hold exactly
@@ -214,7 +219,13 @@ class RowMaker:
 
     def count_steps(self, run: Run) -> None:
         """Count the steps of a run that are kept, by kind."""
-        self.kept.update(step.event_type for step in run.steps)
+        for step in run.steps:
+            self._count_step(step)
+
+    def _count_step(self, step: Step) -> None:
+        self.kept[step.event_type] += 1
+        if step.mark is not None:
+            self.kept[_MARKED[step.mark]] += 1
 
     def chunks(self, runs: Iterable[Run]) -> Iterator[Chunk]:
         """The events and states of some runs, a piece at a time; their steps are walked once, and counted."""
@@ -223,7 +234,7 @@ class RowMaker:
             snapshots = None if run.states else _SnapshotRows(self, self.id_of(run), is_derived=True)
             deriver = Deriver()
             for number, (step, row) in enumerate(self._stepped(run, 0)):
-                self.kept[step.event_type] += 1
+                self._count_step(step)
                 chunk.add_event(row)
                 state = None if snapshots is None else deriver.state(number, step)
                 if snapshots is not None and state is not None:

@@ -29,6 +29,7 @@ COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agent
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _NEVER = -(2**63)
+_FOREVER = 2**63
 _OPENINGS = 100  # texts from the beginning of a session, one of which gives it its name
 _OPENING_CHARS = 2_000
 
@@ -126,6 +127,7 @@ class Session:
         self._renamed: dict[int, str] = {}  # line number → its id, where a line before has the same
         self._times = array("q")
         self._clock = _NEVER
+        self._common_at: dict[str, int] = {}  # when that was said first
         self.late: set[int] = set()  # lines written behind one of a later time
         self.results: set[str] = set()  # call_ids that have a result
         self.agents: dict[str, str] = {}  # id of a sub-agent with a file of its own → call_id
@@ -152,8 +154,8 @@ class Session:
         self._pair(line)
         value = record.value
         for name in COMMON:
-            if name in value and value[name] is not None:
-                self.common.setdefault(name, value[name])
+            if name in value and value[name] is not None and self._times[n] < self._common_at.get(name, _FOREVER):
+                self.common[name], self._common_at[name] = value[name], self._times[n]
         if value.get("type") == "result":
             self.reported = value
         if isinstance(value.get("sessionId"), str):
@@ -232,9 +234,17 @@ class Session:
             return
         bill = Bill(n, usage_of(line.usage), line.cost_usd)
         if line.message_id is not None:
-            self.bills[line.message_id] = bill
+            known = self.bills.get(line.message_id)
+            if known is None or self._is_later(bill, known):
+                self.bills[line.message_id] = bill
         else:
             self.loose.append(bill)
+
+    def _is_later(self, bill: Bill, known: Bill) -> bool:
+        """By time, wherever the lines stand; of two at one moment the one that has counted further."""
+        at, before = self._times[bill.line], self._times[known.line]
+        made, had = (bill.usage and bill.usage.output_tokens) or 0, (known.usage and known.usage.output_tokens) or 0
+        return (at, made) >= (before, had)
 
     # What it came to ----------------------------------------------------------------------------------------------
 
