@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from histories import rows as stored
 from mutations import mutations, survives
@@ -276,3 +280,39 @@ def test_no_real_file_of_another_format_is_taken(shared_data: Path) -> None:
     heads = [(path, Source.of(path).head) for path in sorted(shared_data.rglob("*")) if path.is_file()]
 
     assert [str(path) for path, head in heads if langsmith.detect(head) > 0] == []
+
+
+# -- bulk exports ------------------------------------------------------------------------------------------------------
+
+
+def test_a_bulk_export_is_the_same_as_its_rows() -> None:
+    """A Parquet file, in which objects are JSON texts and times are times, gives the run that the rows give."""
+    given = [row(0), model(1), tool(2)]
+    texts = ("inputs", "outputs", "extra", "prompt_token_details", "completion_token_details")
+    table = pa.Table.from_pylist(
+        [
+            {
+                **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "total_cost", *texts)),
+                **{name: json.dumps(value) if name in texts else value for name, value in one.items()},
+                "start_time": datetime.fromisoformat(one["start_time"]),
+                "end_time": datetime.fromisoformat(one["end_time"]),
+                "tags": "[]",
+            }
+            for one in given
+        ]
+    )
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    plain = Source.from_bytes(b"".join(json.dumps(one).encode() + b"\n" for one in given), "runs.jsonl")
+    export = Source.from_bytes(out.getvalue(), "runs.parquet")
+
+    [expected] = langsmith.read(plain)
+    [run] = langsmith.read(export)
+
+    assert langsmith.detect(export.head) > 0.5
+    assert isinstance(run, Run)
+    assert isinstance(expected, Run)
+    assert (run.source_id, run.usage, run.cost_usd) == (expected.source_id, expected.usage, expected.cost_usd)
+    assert [(s.event_type, s.text, s.timestamp, s.usage, s.tool) for s in run.steps] == [
+        (s.event_type, s.text, s.timestamp, s.usage, s.tool) for s in expected.steps
+    ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from workbench.data.ingest.parquet import is_parquet
 from workbench.data.ingest.source import Source
 
 HELD_BYTES = 16_000_000  # a file up to this size on disk is held as a whole
@@ -35,7 +36,8 @@ class Complete:
 
     def __init__(self, source: Source, keys: Callable[[bytes], Iterable[str]]) -> None:
         last: dict[str, int] = {}
-        if source.size_bytes > (_HELD_ZIPPED if source.is_gzip else HELD_BYTES):
+        is_long = source.size_bytes > (_HELD_ZIPPED if source.is_gzip else HELD_BYTES)
+        if is_long and not is_parquet(source.head):  # which has no lines
             for line in source.again(source.lines()):
                 for key in keys(line.data):
                     last[key] = line.number

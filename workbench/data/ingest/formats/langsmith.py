@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.complete import Complete
+from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langsmith_row import is_row, step_of
 from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
+from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
 from workbench.data.ingest.parse import parse
 from workbench.data.ingest.source import Head, Source, kind_of
-from workbench.data.ingest.values import values
+from workbench.data.ingest.values import Value, values
 
 FORMAT = "langsmith"
-TITLE = "LangSmith runs (.jsonl, .json)"
+TITLE = "LangSmith runs (.jsonl, .json), bulk exports (.parquet)"
 
+_JSON_COLUMNS = {
+    "inputs", "outputs", "extra", "events", "tags", "feedback_stats", "parent_run_ids", "child_run_ids",
+    "direct_child_run_ids", "prompt_token_details", "completion_token_details",
+}  # fmt: skip
 _SCORES = "kept in metadata.feedback_stats: a key alone says whether high is good, so none is the run's score"
 _CANCELLED = re.compile(r"(?:\w+\.)*(?:CancelledError|KeyboardInterrupt)\b")
 
 
 def detect(head: Head) -> float:
     """How surely the file is one of these."""
+    if is_parquet(head):
+        return 0.95 if {"run_type", "trace_id", "dotted_order"} <= set(parquet_names(head)) else 0.0
     if head.data.lstrip()[:1] not in (b"{", b"["):
         return 0.0
     keys = {key.removeprefix("runs.").removeprefix("data.") for key in head.keys}
@@ -54,7 +64,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             step.raw = raw.pop(id(row), None)
         return _run(trace_id, steps, source)
 
-    for item in values(source, "runs", "data"):
+    for item in _cells(source) if is_parquet(source.head) else values(source, "runs", "data"):
         yield from (run(trace_id) for trace_id in complete.before(item.line) if trace_id in traces)
         if isinstance(item, BadLine):
             yield item
@@ -67,6 +77,19 @@ def read(source: Source) -> Iterator[Run | BadLine]:
             else:
                 yield BadLine(item.line, f"expected a run with id and run_type, found {kind_of(row)}")
     yield from map(run, list(traces))
+
+
+def _cells(source: Source) -> Iterator[Value | BadLine]:
+    """The rows of a bulk export, in which objects and lists are JSON texts."""
+    for item in parquet_rows(source):
+        if isinstance(item, BadLine):
+            yield item
+            continue
+        row = {
+            name: decoded(cell) if name in _JSON_COLUMNS else cell.isoformat() if isinstance(cell, datetime) else cell
+            for name, cell in item.value.items()
+        }
+        yield Value(item.line, {name: str(cell) if isinstance(cell, Decimal) else cell for name, cell in row.items()})
 
 
 def _traces_of(line: bytes) -> set[str]:
