@@ -409,3 +409,24 @@ def test_tokens_of_an_answer_count_at_its_last_line_wherever_it_stands(store: St
     with store.raw() as connection:
         row = connection.execute("SELECT token_usage, metadata->>'cwd' FROM workbench.agent_executions").fetchone()
     assert row == ({"input_tokens": 3, "output_tokens": 30}, "/b")
+
+
+def test_a_sample_interrupted_within_a_span(store: Store, tmp_path: Path) -> None:
+    """A span of an Inspect sample that was begun and never ended is unfinished; one that ended is not."""
+    sample = histories.inspect_sample(1)
+    at = "2025-05-01T12:01:0"
+    sample["events"] += [
+        {"event": "span_begin", "id": "a", "name": "solvers", "timestamp": f"{at}1Z"},
+        {"event": "span_begin", "id": "b", "parent_id": "a", "name": "generate", "timestamp": f"{at}2Z"},
+        {"event": "span_end", "id": "b", "timestamp": f"{at}3Z"},
+    ]
+    path = tmp_path / "log.json"
+    log = {"version": 2, "status": "cancelled", "eval": histories.EVAL, "samples": [sample]}
+    path.write_bytes(histories.dumps(log))
+    ingest(store, path, progress=False)
+
+    with store.raw() as connection:
+        rows = connection.execute(
+            "SELECT name, mark FROM workbench.observability_events WHERE event_type = 'span' ORDER BY step_number"
+        ).fetchall()
+    assert rows == [("solvers", "unfinished"), ("generate", None), ("generate", None)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.data.ingest.formats.inspect_archive import ZIP_MAGIC, Archive
 from workbench.data.ingest.formats.inspect_sample import run_of
-from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.parse import BAD_NUMBER, parse
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError
@@ -36,6 +36,12 @@ def detect(head: Head) -> float:
     if {"eval.task", "eval.run_id"} & head.keys and {"version", "status"} & head.keys:
         return 0.95
     return 0.0
+
+
+def is_open(step: Step) -> bool:
+    """Whether a sample was interrupted within a span, or while an event was pending."""
+    is_begun = step.event_type == "span" and step.span_id is not None and step.timestamp is not None
+    return (is_begun and step.duration_ms is None) or (step.extra or {}).get("pending") is True
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
