@@ -103,7 +103,7 @@ def test_a_failed_file_has_its_report_alone_and_among_others(
         "path": path, "format": None, "executions": 0, "events": 0, "snapshots": 0, "bad": [], "n_bad": 0,
         "outcome": "failed", "new": {"executions": 0, "events": 0, "snapshots": 0}, "updated": 0, "kept": [],
         "changed": [], "lost": [], "sha256": hashlib.sha256(b"# notes\n").hexdigest(), "size_bytes": 8,
-        "copy_of": None,
+        "copy_of": None, "secrets": {}, "fields": {}, "unknown": {},
     }  # fmt: skip
     assert answer.json["totals"]["executions"] == n_others
     assert answer.json["ok"] is False

@@ -53,6 +53,8 @@ def test_imports_are_listed_and_shown(ask: Callable[..., Answer], files: list[Pa
     assert [str(path) in line for path, line in zip(files[::-1], told.out.splitlines()[-2:], strict=True)] == [True] * 2
     assert "bad: line 4" in one.out
     assert as_json["events"] == 3
+    assert {row["field"]: row["kept"] for row in as_json["fidelity"]}["text"] == 3
+    assert "unknown" in one.out
     assert ask("imports", "--format", "codex").err.startswith("Nothing was ingested")
 
 

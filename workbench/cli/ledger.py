@@ -48,9 +48,11 @@ def imports(
 
 
 def _one(shell: Shell, report: Any) -> None:
+    fidelity = report.fidelity.drop("file")
     if shell.json:
-        return shell.dump(report.as_dict())
+        return shell.dump(report.as_dict() | {"fidelity": fidelity.to_dicts()})
     print("\n".join(map(clean, str(report).splitlines())))
+    print_table(fidelity.columns, fidelity.rows(), whole=1)
     return None
 
 

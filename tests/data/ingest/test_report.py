@@ -47,7 +47,7 @@ def test_html_is_escaped() -> None:
     assert "<img" not in html
     assert "<b>" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.json" in html
-    assert html.count("<tr>") == 3
+    assert html.partition("<details")[0].count("<tr>") == 3
 
 
 def test_json_shape() -> None:

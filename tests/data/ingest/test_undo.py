@@ -304,3 +304,19 @@ def test_an_unknown_import(which: str, bench: workbench.Workbench) -> None:
     """An id that no import has is an error that says where they are listed."""
     with pytest.raises(NotFoundError, match=r"List them with bench.imports\(\)"):
         bench.undo(which)
+
+
+def test_a_table_is_read_again_by_the_columns_of_then(bench: workbench.Workbench, tmp_path: Path) -> None:
+    """A table whose columns the user named needs no naming when it is built anew."""
+    named = {"run": "chat", "text": "said", "role": "who"}
+    first, second = put(
+        tmp_path, [("1.csv", b"chat,who,said\na,user,hi\n"), ("2.csv", b"chat,who,said\na,user,hi\na,user,more\n")]
+    )
+    ingest(bench.store, first, progress=False, columns=named)
+    before = held(bench.store)
+    ingest(bench.store, second, progress=False, columns=named)
+
+    bench.undo(of(bench, second))
+
+    assert held(bench.store) == before
+    assert bench.events().height == 1

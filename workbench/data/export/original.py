@@ -52,10 +52,10 @@ def pieces(store: Store, run_id: str, *, redact: Any = True, import_id: Any = No
         rows = connection.execute(_HOLDING, {"run": run_id}).fetchall()
         if import_id is not None:
             rows = _chosen(rows, import_id, run_id)
-        kept = next((row for row in rows if row[3] or not row[4]), None)
+        kept = next((row for row in rows if row[3]), None)
         if kept is None:
             raise _not_kept(rows, run_id)
-        _, path, sha256, blocks, _ = kept
+        _, path, sha256, blocks = kept
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the taker may be slow
         yield from originals.read(connection, blocks, sha256=sha256, name=path)
 
@@ -84,7 +84,7 @@ def _not_kept(rows: list[tuple[Any, ...]], run_id: str) -> NotFoundError:
 
 # Imports of older versions did not note which runs a file holds, only who brought a run first.
 _HOLDING = """
-SELECT i.id, i.path, i.sha256, i.blocks, i.size_bytes FROM workbench.imports i
+SELECT i.id, i.path, i.sha256, i.blocks FROM workbench.imports i
 WHERE i.id IN (
   SELECT import_id FROM workbench.import_runs WHERE execution_id = %(run)s
   UNION SELECT import_id FROM workbench.agent_executions WHERE id = %(run)s)

@@ -148,7 +148,7 @@ _ENVIRONMENTS = (
 )
 
 _N_RUNS = "(SELECT count(*) FROM {}import_runs WHERE import_runs.import_id = {}.id)"
-_HAS_ORIGINAL = "(cardinality({0}.blocks) > 0 OR {0}.size_bytes = 0)"
+_HAS_ORIGINAL = "(cardinality({0}.blocks) > 0)"
 
 
 def _held(name: str, key: str, meaning: str) -> Column:

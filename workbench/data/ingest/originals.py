@@ -102,9 +102,7 @@ def _damaged(what: str, name: str) -> IngestError:
 
 
 @contextmanager
-def opened(
-    connection: psycopg.Connection, digests: Sequence[bytes], *, path: str, sha256: str, size_bytes: int
-) -> Iterator[Source]:
+def opened(connection: psycopg.Connection, digests: Sequence[bytes], *, path: str, sha256: str) -> Iterator[Source]:
     """A file as it was when it was ingested: its kept blocks, or what lies at its path if that is still the same.
 
     The source has the name of then, from which some readers take a hint.
@@ -114,7 +112,7 @@ def opened(
     NotFoundError
         It was not kept, and at its path there is nothing, or something else.
     """
-    if not digests and size_bytes:
+    if not digests:
         yield _still_there(path, sha256)
         return
     handle, name = tempfile.mkstemp(prefix="workbench-original-")

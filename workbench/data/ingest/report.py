@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from workbench.data.ingest import fidelity
 from workbench.data.ingest.detect import Skipped
 from workbench.data.ingest.normal import BadLine
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # A broken file of a million lines must not make a report of a million lines.
 MAX_BAD_LINES = 1000
 _SHOWN = 5
+_MAX_FILES = 50  # whose classes of fields a notebook shows
+_MAX_CHARS = 500
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,6 +73,9 @@ class FileReport:
         Why nothing of the file was stored; ``None`` if it was.
     copy_of
         Where the very same bytes were ingested from before, under another name or in another place; else ``None``.
+    fields, unknown
+        Steps and runs that have a class of fields; keys without a place of their own, kept as they were. ``fidelity``
+        puts them together with what was changed and lost.
     """
 
     path: str
@@ -86,6 +95,8 @@ class FileReport:
     size_bytes: int = 0
     copy_of: str | None = None
     secrets: Mapping[str, int] = field(default_factory=dict)
+    fields: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -102,6 +113,11 @@ class FileReport:
         if self.new.executions:
             return "new"
         return "extended" if self.updated or self.new != Counts() else "already there"
+
+    @property
+    def fidelity(self) -> pl.DataFrame:
+        """What became of it by class of fields. See :func:`workbench.data.ingest.fidelity.table`."""
+        return fidelity.table([self])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -124,6 +140,8 @@ class FileReport:
             "size_bytes": self.size_bytes,
             "copy_of": self.copy_of,
             "secrets": dict(self.secrets),
+            "fields": dict(self.fields),
+            "unknown": dict(self.unknown),
         }
 
     @classmethod
@@ -185,6 +203,10 @@ class IngestReport:
         """Of these, what was not in the store before."""
         return sum((file.new for file in self.files), Counts())
 
+    def fidelity(self) -> pl.DataFrame:
+        """What became of each file by class of fields. See :func:`workbench.data.ingest.fidelity.table`."""
+        return fidelity.table(self.files)
+
     @property
     def ok(self) -> bool:
         """Agent history was found and no file failed. Single bad lines are no failure: the rest of the file is stored.
@@ -236,8 +258,31 @@ class IngestReport:
         )
         return (
             f"<div class='wb-ingest-report'><p>{escape(str(self.totals))}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</div>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{_fidelity(self)}{more}</div>"
         )
+
+
+def _fidelity(report: IngestReport) -> str:
+    """The classes of fields of each file, folded away; the files that are shown are bounded."""
+    found = IngestReport(report.files[:_MAX_FILES]).fidelity()
+    if found.is_empty():
+        return ""
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in found.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td style='text-align:left'>{escape(_cut(value))}</td>" for value in row) + "</tr>"
+        for row in found.iter_rows()
+    )
+    left = len(report.files) - _MAX_FILES
+    more = f"<p>{left:,} more files: see report.fidelity()</p>" if left > 0 else ""
+    return (
+        "<details><summary>fidelity by class of fields</summary>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</details>"
+    )
+
+
+def _cut(value: Any) -> str:
+    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} … [cut: {len(text):,} characters]"
 
 
 def _row(file: FileReport) -> str:

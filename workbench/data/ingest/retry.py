@@ -79,7 +79,7 @@ def _again(store: Store, file: _File) -> FileReport:
     try:
         with ExitStack() as stack:
             with store.raw() as connection:  # given back before the reading
-                kept = opened(connection, file.blocks, path=file.path, sha256=file.sha256, size_bytes=file.size_bytes)
+                kept = opened(connection, file.blocks, path=file.path, sha256=file.sha256)
                 source = stack.enter_context(kept)
             source.columns = file.columns
             assert file.format is not None or not file.is_import

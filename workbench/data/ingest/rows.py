@@ -14,6 +14,7 @@ from typing import Any
 import uuid_utils
 
 from workbench.data.ingest.derive import Deriver, derived_states
+from workbench.data.ingest.fidelity import Fidelity
 from workbench.data.ingest.normal import Run, State, Step, Steps, TaskRef, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms
@@ -131,6 +132,7 @@ class RowMaker:
         self.source = source
         self.import_id = import_id
         self.kept: Counter[str] = Counter()
+        self.fidelity = Fidelity()
 
     def id_of(self, run: Run) -> uuid.UUID:
         """The run's id."""
@@ -138,6 +140,7 @@ class RowMaker:
 
     def count(self, run: Run) -> None:
         """Count what of a run is kept, by kind, besides its steps."""
+        self.fidelity.run(run)
         kept = self.kept
         kept["runs with tokens"] += run.usage is not None
         kept["runs with cost"] += run.cost_usd is not None
@@ -226,6 +229,7 @@ class RowMaker:
         self.kept[step.event_type] += 1
         if step.mark is not None:
             self.kept[_MARKED[step.mark]] += 1
+        self.fidelity.step(step)
 
     def chunks(self, runs: Iterable[Run]) -> Iterator[Chunk]:
         """The events and states of some runs, a piece at a time; their steps are walked once, and counted."""

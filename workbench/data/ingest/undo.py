@@ -128,8 +128,8 @@ class _Import:
     format: str
     path: str
     sha256: str
-    size_bytes: int
     blocks: Sequence[bytes]
+    columns: Mapping[str, str] | None
 
 
 class _Undoing:
@@ -185,10 +185,10 @@ class _Undoing:
 
     def _open(self, other: _Import, stack: ExitStack) -> Source:
         try:
-            kept = opened(
-                self._connection, other.blocks, path=other.path, sha256=other.sha256, size_bytes=other.size_bytes
-            )
-            return stack.enter_context(kept)
+            kept = opened(self._connection, other.blocks, path=other.path, sha256=other.sha256)
+            source = stack.enter_context(kept)
+            source.columns = other.columns
+            return source
         except (NotFoundError, IngestError) as error:
             raise NotFoundError(
                 f"The import of {self._own.path} cannot be undone, and nothing was changed: runs of it are also held by"
@@ -301,7 +301,7 @@ def _some(ids: Sequence[str]) -> str:
     return shown if len(ids) <= _SHOWN else f"{shown} and {len(ids) - _SHOWN:,} more"
 
 
-_COLUMNS = "id, source, path, sha256, size_bytes, blocks"
+_COLUMNS = "id, source, path, sha256, blocks, report->'columns'"
 _IMPORT = f"SELECT {_COLUMNS} FROM workbench.imports WHERE id = ANY(%s)"
 # Imports of older versions did not note which runs a file holds, only who brought a run first.
 _RUNS = """

@@ -256,6 +256,8 @@ class Writer:
             sha256=self._source.sha256,
             size_bytes=self._source.size_bytes,
             secrets=dict(self._secrets.counts),
+            fields=dict(self._maker.fidelity.fields),
+            unknown=dict(self._maker.fidelity.unknown.most_common()),
             kept=tuple(notes["kept"]),
             changed=tuple(notes["changed"]),
             lost=tuple(notes["lost"]),
