@@ -67,6 +67,7 @@ def pieces(store: Store, run_id: str, *, version: str | None = None, redact: Red
         raise ConfigurationError(f"ATIF is written in version {' or '.join(VERSIONS)}, not {version!r}.")
     with store.raw() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the taker may be slow
         row = _one(connection, run_id)
         if row is None:
             raise NotFoundError(f"No execution {run_id!r}. List them with bench.executions().")
