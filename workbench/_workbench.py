@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .data.frames.load import Frames
     from .data.ingest import FileReport, IngestReport
     from .data.ingest.undo import Undo
+    from .data.ingest.watch import Watch
     from .data.store.engine import Store
     from .data.store.health import Health
     from .data.store.records import Execution
@@ -218,6 +219,27 @@ class Workbench:
             progress=progress,
             keep_originals=keep_originals,
             workers=workers,
+        )
+
+    def watch(
+        self,
+        folder: str | Path,
+        *,
+        once: bool = False,
+        force_polling: bool = False,
+        keep_originals: bool = True,
+        on_notice: Callable[[str], object] | None = None,
+    ) -> Watch:
+        """Keep importing the files of a folder as they grow. See :class:`workbench.data.ingest.watch.Watch`."""
+        from .data.ingest.watch import Watch
+
+        return Watch(
+            self.store,
+            folder,
+            once=once,
+            force_polling=force_polling,
+            keep_originals=keep_originals,
+            on_notice=on_notice,
         )
 
     def price(self, *, again: bool = False) -> Priced:

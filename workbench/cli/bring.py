@@ -14,16 +14,16 @@ import typer
 
 from ..errors import ConfigurationError, MissingExtraError, WorkbenchError
 from .look import given
-from .shell import Shell, print_table
+from .shell import Shell, clean, print_table
 from .words import in_shell
 
 if TYPE_CHECKING:
-    from ..data.ingest import IngestReport
+    from ..data.ingest import FileReport, IngestReport
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (ingest, formats, report, demo, lab):
+    for verb in (ingest, watch, formats, report, demo, lab):
         app.command()(verb)
 
 
@@ -134,6 +134,50 @@ def formats(ctx: typer.Context) -> None:
     for each in found:
         if each.error is not None:
             shell.say(f"{each.name}: {each.error}")
+
+
+def watch(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of agent history that grows.", metavar="FOLDER")],
+    once: Annotated[bool, typer.Option("--once", help="Import what is there now, and stop.")] = False,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Look again and again, where the file system tells of no events.")
+    ] = False,
+    originals: Annotated[bool, typer.Option(help="Keep the files themselves too, compressed.")] = True,
+) -> None:
+    """Keep importing the files of a folder as they grow, until Ctrl+C; one line for each change.
+
+    With --json one JSON object a line. A last line that is still being written is left to the next time; it is bad when
+    nothing more comes for ten seconds. Exit code 1 where a file failed.
+    """
+    shell: Shell = ctx.obj
+    has_failed = False
+    with shell.bench() as bench:
+        watching = bench.watch(folder, once=once, force_polling=poll, keep_originals=originals, on_notice=shell.say)
+        if not once:
+            shell.say(f"Watching {folder}. Stop with Ctrl+C.")
+        try:
+            for report in watching:
+                has_failed |= not report.ok
+                for file in report.files:
+                    _tell(shell, file)
+        except KeyboardInterrupt:
+            watching.close()
+    if has_failed:
+        raise typer.Exit(1)
+
+
+def _tell(shell: Shell, file: FileReport) -> None:
+    """One line about a file that changed."""
+    if shell.json:
+        import orjson
+
+        print(orjson.dumps(file.as_dict(), default=str).decode(), flush=True)
+        return
+    new = f"+{file.new.events:,} events" if file.new.events else f"{file.updated:,} updated"
+    said = f"failed: {in_shell(file.error)}" if file.error else f"{file.outcome}: {new}"
+    bad = f" · {_several(file.n_bad, 'line')} could not be read" if file.n_bad else ""
+    print(clean(f"{file.path} [{file.format or '?'}] {said}{bad}"), flush=True)
 
 
 def _as_dict(found: IngestReport) -> dict[str, Any]:

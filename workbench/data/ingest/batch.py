@@ -146,6 +146,22 @@ def read_one(
     return _guarded(store, _Job(source, reader(format), 0), is_alone=False, keep_originals=keep_originals)
 
 
+def ingest_source(store: Store, source: Source, *, keep_originals: bool = True) -> FileReport:
+    """Read one source in this process.
+
+    Raises
+    ------
+    UnknownFormatError
+        It is in no known format.
+    IngestError
+        It cannot be read at all.
+    StoreUnavailableError
+        The database went away; nothing of it was stored.
+    """
+    job = _Job(source, choose(source), 0)
+    return _guarded(store, job, is_alone=True, keep_originals=keep_originals)
+
+
 class _Batch:
     """The files of one ingest: the reports of those that are done, and the ways to read the others."""
 

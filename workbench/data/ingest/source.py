@@ -155,8 +155,8 @@ class Source:
     _unlike: set[int] = field(default_factory=set)  # numbers of the lines that are not plainly JSON objects
 
     @classmethod
-    def of(cls, path: str | Path) -> Source:
-        """The file at a path.
+    def of(cls, path: str | Path, *, size_bytes: int | None = None) -> Source:
+        """The file at a path, or its first ``size_bytes``.
 
         Raises
         ------
@@ -169,7 +169,10 @@ class Source:
                 pass
         except OSError as error:
             raise IngestError(f"Cannot read {path}: {error.strerror}.", path=str(path)) from error
-        return cls(name=str(path), path=path)
+        source = cls(name=str(path), path=path)
+        if size_bytes is not None:
+            source.size_bytes = size_bytes
+        return source
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str = "trace.jsonl") -> Source:
