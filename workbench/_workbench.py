@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from .data.costs.pricing import Priced
+    from .data.export.disclosure import Disclosure
     from .data.frames.load import Frames
     from .data.ingest import FileReport, IngestReport
     from .data.ingest.undo import Undo
@@ -274,6 +275,17 @@ class Workbench:
 
         return export(self.store, self.frames.run_id(run), output, format=format, **options)
 
+    def export_bundle(
+        self, run: Any, output: str | Path | None = None, *, originals: bool = False, preview: bool = False
+    ) -> Path | Disclosure:
+        """Write one run as one file to hand on, without secrets. See :func:`workbench.data.export.bundle.bundle`."""
+        from .data.export.bundle import bundle, disclosure
+
+        of = self.frames.run_id(run)
+        if preview:
+            return disclosure(self.store, of, originals=originals)
+        return bundle(self.store, of, output, originals=originals)
+
     def undo(self, import_id: Any, *, dry_run: bool = False) -> Undo:
         """Take an import back, as if it had never been. See :func:`workbench.data.ingest.undo.undo`."""
         from .data.ingest.undo import undo
@@ -325,9 +337,10 @@ class Workbench:
         NotFoundError
             No such run or step, or no snapshot at or before the step.
         """
+        from .data.secrets.known import cleared
         from .data.store.snapshots import state_at
 
-        return state_at(self.store, self.frames.run_id(run), step)
+        return cleared(self.store, state_at(self.store, self.frames.run_id(run), step))
 
     def compare(self, a: Any, b: Any) -> Diff:
         """Align the steps of two runs and say where they part. See :func:`workbench.replay.compare.compare`."""
@@ -343,9 +356,15 @@ class Workbench:
         return MemoryStore(self.store)
 
     def report(
-        self, run: Any = None, *, output: str | Path, since: str | datetime | None = None, **parameters: Any
+        self,
+        run: Any = None,
+        *,
+        output: str | Path,
+        since: str | datetime | None = None,
+        redact: bool = True,
+        **parameters: Any,
     ) -> Path:
         """Write one self-contained HTML file about a run, or about all runs. See :func:`workbench.reports.report`."""
         from .reports import report
 
-        return report(self, run, output=output, since=since, **parameters)
+        return report(self, run, output=output, since=since, redact=redact, **parameters)

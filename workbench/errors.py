@@ -17,6 +17,7 @@
     ├── IngestError (ValueError)              a path or file that cannot be read as agent history
     │   └── UnknownFormatError                no reader recognises the file
     ├── PatchError (ValueError)               an RFC 6902 patch that does not apply
+    ├── DisclosureError (RuntimeError)        what was to leave the store still holds a secret
     └── ReportError (RuntimeError)            a report notebook failed
 
 Each leaf also inherits the builtin it refines, so callers may catch either. The text says what happened,
@@ -114,3 +115,7 @@ class PatchError(WorkbenchError, ValueError):
 
 class ReportError(WorkbenchError, RuntimeError):
     """A report notebook failed; the text holds the failing cell's error."""
+
+
+class DisclosureError(WorkbenchError, RuntimeError):
+    """A redacted report, export or bundle would still hold a secret: nothing was written. See ``rule``, ``place``."""

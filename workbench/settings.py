@@ -43,6 +43,8 @@ class Settings(BaseSettings):
         How long to wait for a connection.
     start_timeout_s
         How long the embedded server may take to start (recovery after a crash included).
+    redact
+        Frames and states come without secrets; set for the kernel of a report.
     application_name
         What the server shows for our connections.
     prices
@@ -61,6 +63,7 @@ class Settings(BaseSettings):
     connect_timeout_s: int = Field(default=15, ge=1)
     start_timeout_s: float = Field(default=120, gt=0)
     prices: bool = True
+    redact: bool = False
     application_name: str = Field(default="workbench", max_length=40, pattern=r"^[\w .:/-]+$")
 
     @field_validator("home")

@@ -213,12 +213,15 @@ def report(
         list[str] | None, typer.Option("--parameter", "-p", help="A parameter of the template: NAME=VALUE.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only runs from then on (cohort): 7d, 24h, or a date.")] = None,
+    originals: Annotated[bool, typer.Option("--originals", help="Leave passwords, tokens and keys in.")] = False,
 ) -> None:
     """Write one HTML file about a run, or about all runs; it works with the network off."""
     shell: Shell = ctx.obj
     named = dict(_parameter(text) for text in parameter or ())
     with shell.bench() as bench:
-        path = bench.report(run, output=output, **given(template=template, title=title, since=since), **named)
+        path = bench.report(
+            run, output=output, redact=not originals, **given(template=template, title=title, since=since), **named
+        )
     if shell.json:
         shell.dump({"output": str(path), "size_bytes": path.stat().st_size})
     else:

@@ -1,4 +1,4 @@
-"""Verbs that give runs away: export."""
+"""Verbs that give runs away: export, bundle."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import typer
 
 from ..errors import ConfigurationError
 from .look import given
-from .shell import Shell
+from .shell import Shell, clean
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command()(export)
+    for verb in (export, bundle):
+        app.command()(verb)
 
 
 def export(
@@ -49,3 +50,21 @@ def export(
         shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
     else:
         print(found)
+
+
+def bundle(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="Id of a run, or its first characters.", metavar="RUN")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The zip to write.", metavar="FILE")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Say what it would tell, and write nothing.")] = False,
+    originals: Annotated[bool, typer.Option("--originals", help="Leave passwords, tokens and keys in.")] = False,
+) -> None:
+    """Write one run as one file to hand on, without secrets; another workbench reads it with: workbench ingest FILE."""
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        found = bench.export_bundle(run, output, originals=originals, preview=preview)
+    if not isinstance(found, Path):
+        return shell.dump(found.as_dict()) if shell.json else print(clean(str(found)))
+    if shell.json:
+        return shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
+    return print(found)

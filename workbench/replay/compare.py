@@ -291,11 +291,12 @@ def compare_runs(frames: Frames, a: Any, b: Any) -> Diff:
     NotFoundError
         There is no such run.
     """
+    from workbench.data.secrets.known import cleared
     from workbench.data.store.snapshots import state_at
 
     ids = [frames.run_id(a), frames.run_id(b)]
     events = [frames.events(run, columns=["step_number", "event_type", "name", "data"]) for run in ids]
-    states = [lambda step, run=run: state_at(frames.store, run, step) for run in ids]
+    states = [lambda step, run=run: cleared(frames.store, state_at(frames.store, run, step)) for run in ids]
     found = frames.executions(ids=list(set(ids)), columns=["id", "name", "status"])
     titles = {run: f"{name or 'run'} · {status} · {run[:8]}" for run, name, status in found.iter_rows()}
     return compare(*events, states_a=states[0], states_b=states[1], titles=(titles[ids[0]], titles[ids[1]]))

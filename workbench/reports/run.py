@@ -35,6 +35,7 @@ def report(
     output: str | Path,
     template: str | Path | None = None,
     title: str | None = None,
+    redact: bool = True,
     **parameters: Any,
 ) -> Path:
     """Write one self-contained HTML file about a run, or about all runs.
@@ -52,6 +53,8 @@ def report(
         notebook of your own with a cell tagged ``parameters``.
     title
         Heading of the page; else one made from the run.
+    redact
+        Replace every password, token and key by ``[redacted: rule]``. ``False`` writes the originals.
     **parameters
         Values for names that the template's ``parameters`` cell assigns, e.g. ``since="7d"``; ``None`` keeps its
         default.
@@ -70,6 +73,8 @@ def report(
     ReportError
         A cell failed; ``.cell`` is its number, ``.source`` its code, ``.traceback`` what it said. Or the file cannot be
         written; ``.path`` is its path. No file is written.
+    DisclosureError
+        A secret is left in the finished page; nothing is written.
     MissingExtraError
         The extra ``lab`` is not installed.
     """
@@ -78,14 +83,25 @@ def report(
     if run is not None:
         given["run"] = bench.frames.run_id(run)
         about = bench.executions(ids=[given["run"]]).row(0, named=True)
-        title = title or f"Run {_headline(about['name'] or about['source_id'] or given['run'])}"
+        named = about["name"] or about["source_id"] or given["run"]
+        title = title or f"Run {_headline(_cleared(bench, named) if redact else named)}"
     path = template_path(template or ("cohort_report" if run is None else "execution_report"))
     notebook = load(path, given)
-    execute(notebook, environment=_connection(bench), name=path.stem)
+    execute(notebook, environment={**_connection(bench), "WORKBENCH_REDACT": str(redact).lower()}, name=path.stem)
     from .export import export_html
 
     page = export_html(notebook, title=title or path.stem.replace("_", " ").capitalize())
+    if redact:
+        from ..data.secrets.leaks import refuse
+
+        refuse(page.encode("utf-8", "replace"), target.name)
     return _written(page, target)
+
+
+def _cleared(bench: Workbench, text: str) -> str:
+    from ..data.secrets.known import redactor
+
+    return redactor(bench.store).text(text)
 
 
 def _headline(name: str) -> str:

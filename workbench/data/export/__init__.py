@@ -51,7 +51,13 @@ def exporter(name: str) -> Exporter:
 
 
 def export(
-    store: Store, run_id: str, output: str | Path | None = None, *, format: str = "original", **options: Any
+    store: Store,
+    run_id: str,
+    output: str | Path | None = None,
+    *,
+    format: str = "original",
+    redact: bool = True,
+    **options: Any,
 ) -> bytes | Path:
     """Write one run in a format.
 
@@ -65,6 +71,9 @@ def export(
         The file to write, replaced as a whole when it is there; without it the bytes are returned.
     format
         A name in ``EXPORTERS``.
+    redact
+        Replace every password, token and key by ``[redacted: rule]``; ``False`` leaves them in. An original is given
+        as it lay on disk, so only with ``False``.
     **options
         Of the exporter: ``version="1.8"`` for ATIF.
 
@@ -79,17 +88,30 @@ def export(
         No run can be written in ``format``.
     NotFoundError
         No such run.
+    DisclosureError
+        A secret would be left, or the file is of a kind that cannot be redacted; nothing is written.
     """
     module = exporter(format)
-    if output is None:
+    content = b""
+    if format == "original":  # it refuses what it cannot do
+        options["redact"] = redact
+        redact = False
+    if redact:
+        from workbench.data.export.redacted import redacted
+
+        content = redacted(store, run_id, module.export(store, run_id, **options), format)
+        if output is None:
+            return content
+    elif output is None:
         return module.export(store, run_id, **options)
-    pieces = getattr(module, "pieces", None)
+    pieces = None if redact else getattr(module, "pieces", None)
     path = Path(output)
     # Beside the file and renamed when it is whole: a failure leaves what was there.
     unfinished = path.with_name(f".{path.name}.part")
     try:
         with unfinished.open("wb") as file:
-            for piece in pieces(store, run_id, **options) if pieces else [module.export(store, run_id, **options)]:
+            whole = [content] if redact else [module.export(store, run_id, **options)] if not pieces else ()
+            for piece in pieces(store, run_id, **options) if pieces else whole:
                 file.write(piece)
         unfinished.replace(path)
     finally:

@@ -312,7 +312,7 @@ class Frames:
         """
         from workbench.data.frames.sql import run_sql
 
-        return run_sql(self.store, query, params=params, limit=limit)
+        return self._cleared(run_sql(self.store, query, params=params, limit=limit))
 
     def duckdb(self, query: str, params: Sequence[Any] | None = None, /, **frames: pl.DataFrame) -> pl.DataFrame:
         """DuckDB's SQL over frames given by name: ``duckdb("SELECT … FROM runs", runs=runs)``.
@@ -377,7 +377,15 @@ class Frames:
             rows = rows.with_columns(rows["text"].map_elements(_as_text, return_dtype=pl.String))
         for field in query.fields:
             rows = rows.with_columns(decode(rows, field))
-        return rows.select([*query.columns, *(field.name for field in query.fields)])
+        return self._cleared(rows.select([*query.columns, *(field.name for field in query.fields)]))
+
+    def _cleared(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows without secrets, where the settings ask for that: in the kernel of a report."""
+        if not self.store.settings.redact:
+            return rows
+        from workbench.data.frames.redacted import redacted
+
+        return redacted(self.store, rows)
 
     def _query(self, frame: str, given: dict[str, Any]) -> Query:
         given = {**_DEFAULTS.get(frame, {}), **given}

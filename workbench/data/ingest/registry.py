@@ -39,6 +39,7 @@ READERS = {
     "atif": "atif",
     "who-and-when": "who_and_when",
     "swe-agent": "swe_agent",
+    "workbench-bundle": "bundle",
     "openhands": "openhands",
     "sts": "sts",
     "hub-chat": "hub_chat",

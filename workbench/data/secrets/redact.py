@@ -49,6 +49,11 @@ class Redactor:
         self._pattern: re.Pattern[str] | None = None
         self.learn(known or {})
 
+    @property
+    def known(self) -> Mapping[str, str]:
+        """The secrets that are replaced wherever they stand, by rule."""
+        return self._known
+
     def learn(self, known: Mapping[str, str]) -> None:
         """Further secrets to replace wherever they stand."""
         new = {secret: rule for secret, rule in known.items() if len(secret) >= _LONG_ENOUGH}
