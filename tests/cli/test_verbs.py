@@ -21,7 +21,7 @@ from workbench.cli import bring, shell
 VERBS = {
     "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
-    "imports", "quarantine", "retry", "undo", "bundle", "secrets",
+    "imports", "quarantine", "retry", "undo", "bundle", "secrets", "watch",
 }  # fmt: skip
 
 
