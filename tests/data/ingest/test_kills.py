@@ -40,7 +40,10 @@ except WorkbenchError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
 # Sessions of others that have written something and have not committed it.
-WRITING = "FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
+WRITING = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL "
+    "AND backend_type = 'client backend' AND application_name LIKE 'workbench/%'"
+)
 
 
 @dataclass
