@@ -449,10 +449,10 @@ NAMES = (
 def _general() -> Iterator[Rule]:
     key = rf"(?P<key>[A-Za-z0-9_.-]{{0,40}}{NAMES}[A-Za-z0-9_-]{{0,20}})"
     named = r"(?:\\{0,7}[\"'])?[ \t]{0,4}(?:=>|:=|={1,3}|:)[ \t]{0,4}"
-    trigger = rf"(?i){NAMES}{_NAMED}{_SIGN}[^\s\"'\\]{{6}}"
+    # A short number, such as a count of tokens, is no secret: the fast pass must not stop at each.
     yield _rule(
         "assigned-secret",
-        trigger,
+        rf"(?i){NAMES}{_NAMED}{_SIGN}[^\s\"'\\<>(){{}}\[\],;`]{{6}}",
         rf"(?i){key}{named}(?:[a-z]{{0,2}}\\{{0,7}}[\"'`])?(?P<secret>[^\s\"'\\<>(){{}}\[\],;`]{{6,250}})",
         is_password,
         shows=False,
@@ -460,7 +460,7 @@ def _general() -> Iterator[Rule]:
     # Between quotes a password may hold what ends it elsewhere.
     yield _rule(
         "assigned-secret",
-        trigger,
+        rf"(?i){NAMES}{_NAMED}[\\\"' \t]{{0,8}}(?:=|:)[=>]{{0,2}}[ \t]{{0,4}}\\{{0,7}}[\"'`][^\s\"'\\`]{{6}}",
         rf"(?i){key}{named}(?P<quote>\\{{0,7}}[\"'`])(?P<secret>[^\s\"'\\`]{{6,250}})(?P=quote)",
         is_password,
         shows=False,
