@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from datetime import date, time
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -36,8 +36,7 @@ KEY = "object key not a string"
 _OPTIONS = orjson.OPT_SERIALIZE_UUID
 
 
-@dataclass(slots=True, frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """JSON text that Postgres accepts, and the kinds of change that were needed (empty: none)."""
 
     text: str

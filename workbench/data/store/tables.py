@@ -13,6 +13,7 @@ import uuid
 
 import sqlalchemy as sa
 import uuid_utils
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql as pg
 
 SCHEMA = "workbench"
@@ -296,7 +297,7 @@ observability_events = sa.Table(
 # Compressing long events is most of the server's work in an ingest, and of reading them back; it saves a fifth of the
 # disk. SQLAlchemy has no word for it.
 _UNCOMPRESSED = sa.DDL(f"ALTER TABLE {SCHEMA}.observability_events ALTER COLUMN data SET STORAGE EXTERNAL")
-sa.event.listen(observability_events, "after_create", _UNCOMPRESSED)
+event.listen(observability_events, "after_create", _UNCOMPRESSED)
 
 execution_snapshots = sa.Table(
     "execution_snapshots",

@@ -69,13 +69,12 @@ class Lane:
     last_answer: Said | None = None
     last_work: Said | None = None
 
-    def take(self, line: Line, place: Place) -> None:
+    def take(self, said: Said, *, is_answer: bool, is_work: bool) -> None:
         """Keep up with a line."""
-        step = line.step
-        if step.role == "assistant" and step.text and (self.last_answer is None or place > self.last_answer.place):
-            self.last_answer = Said(place, step.text)
-        if (line.is_work or line.is_interruption) and (self.last_work is None or place > self.last_work.place):
-            self.last_work = Said(place, step.text, line.is_interruption, line.api_error)
+        if is_answer and (self.last_answer is None or said.place > self.last_answer.place):
+            self.last_answer = said
+        if is_work and (self.last_work is None or said.place > self.last_work.place):
+            self.last_work = said
 
 
 @dataclass(slots=True)
@@ -196,10 +195,12 @@ class Session:
         self._times.append(self._clock)
 
     def _follow(self, line: Line, place: Place) -> None:
-        step = line.step
-        self.whole.take(line, place)
-        if not line.is_sidechain:
-            self.main.take(line, place)
+        step, is_interruption = line.step, line.is_interruption
+        is_answer, is_work = step.role == "assistant" and bool(step.text), is_interruption or line.is_work
+        if is_answer or is_work:
+            said = Said(place, step.text, is_interruption, line.api_error)
+            for lane in (self.whole,) if line.is_sidechain else (self.whole, self.main):
+                lane.take(said, is_answer=is_answer, is_work=is_work)
         if line.is_conversation:
             self.conversation.take(step.text, place)
         if line.uuid is not None and not line.is_sidechain and not self._is_begun:
@@ -208,7 +209,7 @@ class Session:
         if line.is_prompt and not line.is_sidechain:
             self.n_prompts += 1
             self.prompts.take(step.text, place)
-        self.n_interruptions += line.is_interruption
+        self.n_interruptions += is_interruption
         self._has_agent_id = self._has_agent_id or line.agent_id is not None
         self._is_all_agent = self._is_all_agent and (line.is_sidechain or not line.is_conversation)
         if step.model and not step.model.startswith("<"):
