@@ -3,7 +3,7 @@
 Claude Code, Codex and Gemini CLI (and what was made of it) each name their events and attributes in their own way. Only
 how they are read is here; the attributes themselves stay in the step's ``extra``.
 
-Source: the telemetry pages of the three tools' documentation.
+The names are those of the telemetry pages of the three tools; no capture of theirs was at hand to check them against.
 """
 
 from __future__ import annotations
