@@ -39,3 +39,25 @@ def test_export_says_what_is_wrong(ask: Callable[..., Answer], runs: list[str]) 
     assert "can be exported as: atif" in wrong.err.replace("original, ", "")
     assert nowhere.code == 2
     assert "--output FILE" in json.loads(nowhere.err)["error"]["message"]
+
+
+def test_bundle_previews_line_by_line_and_wants_a_name(ask: Callable[..., Answer], runs: list[str]) -> None:
+    """The preview has a line for each thing it tells; without a name for the file both options are named."""
+    preview = ask("bundle", runs[0], "--preview")
+    nameless = ask("bundle", runs[0])
+
+    assert preview.out.splitlines()[-2].strip().startswith("secrets: ")
+    assert nameless.code == 2
+    assert "--output" in nameless.err
+    assert "--preview" in nameless.err
+
+
+def test_a_folder_that_does_not_exist_is_named(ask: Callable[..., Answer], runs: list[str], tmp_path: Path) -> None:
+    """Neither a bundle nor an export makes folders: it says which one is missing."""
+    file = tmp_path / "nowhere" / "x"
+    for verb in (["bundle", runs[0]], ["export", runs[0], "--format", "atif"]):
+        wrong = ask(*verb, "-o", str(file))
+
+        assert wrong.code == 2
+        assert f"there is no folder {file.parent}" in wrong.err
+    assert "that is a folder" in ask("bundle", runs[0], "-o", str(tmp_path)).err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -86,6 +87,19 @@ def test_retry_says_what_failed_again(ask: Callable[..., Answer], tmp_path: Path
     assert (cleared.code, cleared.err) == (0, "Nothing is in the quarantine.\n")
     assert ask("quarantine").err == "Nothing is in the quarantine.\n"
     assert len(ask("quarantine", "--all", "--json").json) == 1
+
+
+def test_retry_gives_the_reason_of_a_file_whose_parts_all_failed(ask: Callable[..., Answer], tmp_path: Path):
+    """A file of which no line can be read has no error of its own: its first bad line says what is wrong."""
+    path = tmp_path / "cut.json.gz"
+    path.write_bytes(gzip.compress(b'{"resourceSpans": []}' * 100)[:-9])
+    ask("ingest", str(path))
+
+    failed = ask("retry")
+
+    assert failed.code == 1
+    assert f"{path}: " in failed.err
+    assert "the gzip stream is cut off or damaged" in failed.err
 
 
 def test_undo_without_a_terminal(ask: Callable[..., Answer], files: list[Path]):

@@ -61,10 +61,12 @@ def bundle(
 ) -> None:
     """Write one run as one file to hand on, without secrets; another workbench reads it with: workbench ingest FILE."""
     shell: Shell = ctx.obj
+    if output is None and not preview:
+        raise ConfigurationError("Name the file to write: --output run.zip; or look first at what it tells: --preview.")
     with shell.bench() as bench:
         found = bench.export_bundle(run, output, originals=originals, preview=preview)
     if not isinstance(found, Path):
-        return shell.dump(found.as_dict()) if shell.json else print(clean(str(found)))
+        return shell.dump(found.as_dict()) if shell.json else print("\n".join(map(clean, str(found).splitlines())))
     if shell.json:
         return shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
     return print(found)

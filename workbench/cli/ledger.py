@@ -116,8 +116,9 @@ def retry(
     else:
         shell.say("Nothing is in the quarantine.")
     for file in found.files:
-        if file.error:
-            shell.say(f"{file.path}: {in_shell(file.error)}")
+        if file.outcome == "failed":
+            why = file.error or "; ".join(bad.reason for bad in file.bad[:1])
+            shell.say(f"{file.path}: {in_shell(why)}")
     if any(file.outcome == "failed" for file in found.files):
         raise typer.Exit(1)
 

@@ -16,6 +16,7 @@ _SPELT = {
     r"\bGive params one value": "Give --param one value",
     r"\bparams=\['failed', 10\]": "--param failed --param 10",
     r"\bsql\(\) only reads": "sql only reads",
+    r"\bwith redact=False \(originals=True of a bundle\)": "with --originals (export: --no-redact)",
 }
 
 

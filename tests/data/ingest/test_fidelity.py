@@ -9,7 +9,7 @@ from histories import KINDS, claude_line, dumps
 
 from workbench.data.ingest import FileReport, fidelity, ingest
 from workbench.data.ingest.fidelity import Fidelity, class_of
-from workbench.data.ingest.normal import Run, Step
+from workbench.data.ingest.normal import Run, State, Step
 from workbench.data.ingest.report import IngestReport, Item
 from workbench.data.store.engine import Store
 
@@ -19,7 +19,8 @@ COLUMNS = ["file", "field", "kept", "changed", "how", "lost", "why", "unknown"]
 def test_kept_changed_and_lost_meet_in_their_class() -> None:
     """A note joins the counts of the class it is about; classes that a file has not are not listed."""
     file = FileReport(
-        "a.jsonl", "pi", executions=1, snapshots=3, fields={"text": 4, "tokens": 2}, unknown={"cwd": 4, "run x": 1},
+        "a.jsonl", "pi", executions=1, snapshots=9, fields={"text": 4, "tokens": 2, "states": 3},
+        unknown={"cwd": 4, "run x": 1},
         changed=(Item("tokens", 2, "estimated"), Item("tokens", 1, "negative"), Item("run", 1, "joined")),
         lost=(Item("reductions", 5, "cannot be placed"),),
     )  # fmt: skip
@@ -61,6 +62,17 @@ def test_hostile_keys_are_bounded() -> None:
     assert len(counted.unknown) <= fidelity._MAX_NAMES + 1
     assert max(map(len, counted.unknown)) <= fidelity._NAME_CHARS
     assert sum(counted.unknown.values()) == 2002
+
+
+def test_derived_states_are_not_said_to_be_kept() -> None:
+    """Only a state that the source recorded is kept of it, once a step."""
+    counted = Fidelity()
+    counted.run(Run("r", "a", steps=[Step("message", text="x")]))
+    assert "states" not in counted.fields
+
+    counted.run(Run("r", "a", states=[State(0, 1), State(0, 2), State(1, 3)]))
+
+    assert counted.fields["states"] == 2
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -37,6 +37,10 @@ NO_SECRETS = (
     '{"id": "5e551000-0000-4000-8000-000000000001"}',
     "https://example.com/user:name@2x.png",
     "the secret of success: persistence",
+    "The password is required, or your password is incorrect",
+    "--token string  --password-file /run/x --max-tokens 4096 --token $TOKEN --password-stdin",
+    "<password>string</password> <NextToken>abcdef</NextToken>",
+    '{"auth": "required", "max_auth": "disabled1"}',
     "data:image/png;base64," + base64.b64encode(bytes(range(256)) * 8).decode(),
 )
 
@@ -117,6 +121,27 @@ def test_a_secret_is_found_by_the_name_of_its_field(document, pointer):
 
     assert [place.pointer for place in in_json(text)] == [pointer]
     assert in_json(Redactor().json(text) or "") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("deploy --db-password Tr4v!s-C3J27XDC now", "Tr4v!s-C3J27XDC"),
+        ("tool --api-token 'NDi9LE1Ki3ylOjt6o0NpUmkV'", "NDi9LE1Ki3ylOjt6o0NpUmkV"),
+        (json.dumps({"command": 'tool --token "NDi9LE1Ki3ylOjt6o0NpUmkV"'}), "NDi9LE1Ki3ylOjt6o0NpUmkV"),
+        ("docker login -u ada -p Tr4v!s-C3J27XDC", "Tr4v!s-C3J27XDC"),
+        ("<wsse:Password>Tr4v!s-C3J27XDC</wsse:Password>", "Tr4v!s-C3J27XDC"),
+        ("The admin password is: Tr4v!s-C3J27XDC.", "Tr4v!s-C3J27XDC"),
+        ('{"auths": {"r.io": {"auth": "dTpUcjR2IXMtQzNKMjdYREM="}}}', "dTpUcjR2IXMtQzNKMjdYREM="),
+        ("https://s3/x?X-Amz-Signature=" + "b6aaf423e6ed8c4b" * 4, "b6aaf423e6ed8c4b" * 4),
+    ],
+)  # fmt: skip
+def test_a_secret_is_found_in_commands_documents_and_sentences(text, secret):
+    """Behind a flag, between tags, in a registry's login, told in a sentence; as text and as a document."""
+    assert secret not in Redactor().text(text)
+    assert secret not in (Redactor().json(json.dumps({"a": text})) or "")
+    if text.startswith("{"):
+        assert secret not in (Redactor().json(text) or "")
 
 
 def test_redacted_text_says_what_it_was_and_is_not_found_again():

@@ -85,3 +85,19 @@ def test_marks_are_made_again_for_what_had_none(bench, session):
     with bench.record(agent_type="planner", input={"token": "Zx91kQpp03mmT"}) as run:
         run.event("message", text=f"the key is {OTHER}")
     assert set(bench.rescan(run.id)["rule"]) == {"secret-field", "stripe-key"}
+
+
+def test_a_secret_that_is_a_key_is_shown_nowhere(bench, session):
+    """Neither the place of its mark, nor the report of the file, nor the ledger of imports holds it."""
+    path = session("hello")
+    line = histories.claude_line(1, "more", **{SECRET: {"inner": OTHER}})
+    path.write_bytes(path.read_bytes() + histories.dumps(line) + b"\n")
+
+    report = bench.ingest(path)
+
+    places = bench.secrets()["place"].to_list()
+    assert places == ["/extra/[redacted: github-token]", "/extra/[redacted: github-token]/inner"]
+    assert report.files[0].unknown["[redacted: github-token]"] == 1
+    for told in (str(places), str(report.as_dict()), str(bench.imports().to_dicts())):
+        assert SECRET not in told
+        assert OTHER not in told

@@ -6,17 +6,18 @@ a run of any length piece by piece also has ``pieces(store, run_id, **options) -
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from workbench.errors import UnknownFormatError
+from workbench.errors import ConfigurationError, UnknownFormatError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
-__all__ = ["EXPORTERS", "Exporter", "export", "exporter"]
+__all__ = ["EXPORTERS", "Exporter", "export", "exporter", "place"]
 
 # Format name → module; imported when first needed.
 EXPORTERS = {
@@ -90,8 +91,11 @@ def export(
         No such run.
     DisclosureError
         A secret would be left, or the file is of a kind that cannot be redacted; nothing is written.
+    ConfigurationError
+        ``output`` is a folder, or in one that does not exist; or an original is asked for without ``redact=False``.
     """
     module = exporter(format)
+    path = None if output is None else place(output)
     content = b""
     if format == "original":  # it refuses what it cannot do
         options["redact"] = redact
@@ -100,12 +104,11 @@ def export(
         from workbench.data.export.redacted import redacted
 
         content = redacted(store, run_id, module.export(store, run_id, **options), format)
-        if output is None:
+        if path is None:
             return content
-    elif output is None:
+    elif path is None:
         return module.export(store, run_id, **options)
     pieces = None if redact else getattr(module, "pieces", None)
-    path = Path(output)
     # Beside the file and renamed when it is whole: a failure leaves what was there.
     unfinished = path.with_name(f".{path.name}.part")
     try:
@@ -117,3 +120,21 @@ def export(
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def place(output: str | Path) -> Path:
+    """A path that a file can have, asked before anything is read.
+
+    Raises
+    ------
+    ConfigurationError
+        It is a folder, or in one that does not exist.
+    """
+    path = Path(output)
+    if os.path.isdir(path):  # noqa: PTH112 - it answers for a path that is too long or forbidden; Path.is_dir() raises
+        problem = "that is a folder. Name a file in it"
+    elif not os.path.isdir(path.parent):  # noqa: PTH112
+        problem = f"there is no folder {path.parent}. Make it, or give the path of a file in one that exists"
+    else:
+        return path
+    raise ConfigurationError(f"Nothing can be written to {path}: {problem}.", path=path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from workbench.data.export import place
 from workbench.data.export.disclosure import Disclosure, named
 from workbench.data.secrets.known import knowing
 from workbench.data.secrets.leaks import refuse
@@ -57,11 +58,11 @@ def bundle(store: Store, run_id: str, output: str | Path | None, *, originals: b
     NotFoundError
         No such run.
     ConfigurationError
-        No ``output`` was given.
+        No ``output`` was given, or it is a folder, or in one that does not exist.
     """
     if output is None:
         raise ConfigurationError("Name the file to write: export_bundle(run, 'run.zip'); preview=True needs none.")
-    path = Path(output)
+    path = place(output)
     data, known = _packed(store, run_id, originals=originals)
     unfinished = path.with_name(f".{path.name}.part")
     try:

@@ -27,7 +27,7 @@ def redacted(store: Store, run_id: str, content: bytes, name: str) -> bytes:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DisclosureError(
-            f"The {name} of this run is no text: it cannot be redacted. redact=False (--originals) writes it as it is,"
+            f"The {name} of this run is no text: it cannot be redacted. redact=False (--no-redact) writes it as it is,"
             " with the secrets it may hold; bench.secrets(run) lists them.",
             place=name,
         ) from None

@@ -75,6 +75,8 @@ class Fidelity:
         fields["ids"] += 1
         fields["outcome"] += run.score is not None or run.error is not None
         fields["times"] += run.started_at is not None
+        if run.states:  # those that are derived are not the source's
+            fields["states"] += len({state.step_number for state in run.states})
         if run.metadata:
             self._keep(run.metadata, "run ")
 
@@ -100,9 +102,9 @@ def table(files: Iterable[FileReport]) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``file``; ``field``: text · tools · tokens · cost · times · ids · states · outcome · structure · unknown;
-        ``kept``: steps, runs or states that have it; ``changed`` and ``how``: stored otherwise than the source has it;
-        ``lost`` and ``why``: not stored; ``unknown``: keys without a place of their own, kept as they were, with how
-        often.
+        ``kept``: steps, runs or states that have it (states that the source recorded: derived ones are not its own);
+        ``changed`` and ``how``: stored otherwise than the source has it; ``lost`` and ``why``: not stored; ``unknown``:
+        keys without a place of their own, kept as they were, with how often.
     """
     import polars as pl
 
@@ -114,7 +116,7 @@ def table(files: Iterable[FileReport]) -> pl.DataFrame:
 
 def _rows(file: FileReport) -> Iterator[tuple[Any, ...]]:
     changed, lost = _by_class(file.changed), _by_class(file.lost)
-    kept = {**file.fields, "states": file.snapshots, UNKNOWN: sum(file.unknown.values())}
+    kept = {**file.fields, UNKNOWN: sum(file.unknown.values())}
     for field in FIELDS:
         n, (n_changed, how), (n_lost, why) = kept.get(field, 0), changed[field], lost[field]
         if n or n_changed or n_lost:

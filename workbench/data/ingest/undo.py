@@ -76,13 +76,13 @@ class Undo:
         does, goes = ("Would remove", "would go") if self.is_preview else ("Removed", "went")
         lines = [f"{does} the import of {self.path} [{self.format}]: {self.removed}"]
         if self.n_rebuilt:
-            lines.append(f"  {self.n_rebuilt:,} runs that other imports hold too: built anew from their originals")
+            lines.append(f"  {_n(self.n_rebuilt, 'run')} that other imports hold too: built anew from their originals")
         if self.n_tasks:
-            lines.append(f"  {self.n_tasks:,} tasks that only its runs tried")
+            lines.append(f"  {_n(self.n_tasks, 'task')} that only its runs tried")
         if self.n_bad:
-            lines.append(f"  {self.n_bad:,} lines in the quarantine")
+            lines.append(f"  {_n(self.n_bad, 'line')} in the quarantine")
         if self.n_blocks:
-            lines.append(f"  {self.n_blocks:,} blocks of the kept file, {self.freed_bytes:,} bytes")
+            lines.append(f"  {_n(self.n_blocks, 'block')} of the kept file, {self.freed_bytes:,} bytes")
         if self.changed:
             lines.append(f"  changes made since to {_some(self.changed)} {goes} too")
         if self.n_added:
@@ -294,6 +294,10 @@ def _less(before: Counts, after: Counts) -> Counts:
     return Counts(
         before.executions - after.executions, before.events - after.events, before.snapshots - after.snapshots
     )
+
+
+def _n(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _some(ids: Sequence[str]) -> str:

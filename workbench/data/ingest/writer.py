@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from workbench.data.ingest.rows import (
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.turns import Turn
 from workbench.data.secrets.marks import Marks
+from workbench.data.secrets.redact import Redactor
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.storable import storable
 from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
@@ -241,8 +243,12 @@ class Writer:
         for what, n in self._maker.kept.items():
             if n:
                 notes["kept"].append(Item(what, n))
+        tell = Redactor().text  # a key or a model's name may be a secret, and reports are shown to others
         for note, n in self._source.notes.items():
-            notes[note.kind].append(Item(note.what, n, note.why))
+            notes[note.kind].append(Item(tell(note.what), n, tell(note.why)))
+        unknown: Counter[str] = Counter()
+        for key, n in self._maker.fidelity.unknown.most_common():
+            unknown[tell(key)] += n
         return FileReport(
             path=self._source.name,
             format=self._format,
@@ -251,13 +257,13 @@ class Writer:
             snapshots=self._held.snapshots,
             new=self._new,
             updated=self._updated,
-            bad=tuple(self._bad),
+            bad=tuple(replace(bad, reason=tell(bad.reason)) for bad in self._bad),
             n_bad=self._n_bad,
             sha256=self._source.sha256,
             size_bytes=self._source.size_bytes,
             secrets=dict(self._secrets.counts),
             fields=dict(self._maker.fidelity.fields),
-            unknown=dict(self._maker.fidelity.unknown.most_common()),
+            unknown=dict(unknown),
             kept=tuple(notes["kept"]),
             changed=tuple(notes["changed"]),
             lost=tuple(notes["lost"]),

@@ -10,6 +10,7 @@ from collections import Counter
 
 _RANDOM_BITS = 3.0  # per character; English words have about 2.5 within one word, hexadecimal digests 3.5
 _PASSWORD_BITS = 2.5
+_LETTER_AND_DIGIT = re.compile(rb"(?=.*[A-Za-z]).*[0-9]")
 
 # What documentation writes where a secret would stand.
 _PLACEHOLDER = re.compile(
@@ -76,6 +77,11 @@ def is_password(secret: bytes, match: re.Match[bytes] | None = None, key: bytes 
 def is_url_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool:
     """Whether what stands before the ``@`` of an address is a password: letters alone may be one there."""
     return is_password(secret) or (len(secret) >= 8 and entropy(secret) >= _RANDOM_BITS and is_random(secret))
+
+
+def is_told_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool:
+    """Whether what a sentence calls a password is one: it has letters and digits, unlike "is required"."""
+    return bool(_LETTER_AND_DIGIT.match(secret)) and is_password(secret, key=b"password")
 
 
 def is_user_and_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.secrets.passes import passes
+from workbench.data.secrets.redact import Redactor
 from workbench.data.secrets.scan import Place, in_json, in_text
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.tables import secrets
@@ -86,7 +87,9 @@ class Marks:
 
     def row(self, execution: Any, event: Any, column: str, place: Place) -> tuple[Any, ...]:
         """One row of ``secrets``."""
-        return (execution, event, f"{column}{place.pointer}", place.rule, self._digest(place.secret), place.shown)
+        where = f"{column}{place.pointer}"
+        where = Redactor().text(where) if passes().any(where.encode("utf-8", "replace")) else where  # a key may be one
+        return (execution, event, where, place.rule, self._digest(place.secret), place.shown)
 
     def _digest(self, secret: str) -> str:
         if self._key is None:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from workbench.data.secrets.judge import is_harmless, is_password, is_random, is_url_password, is_user_and_password
+from workbench.data.secrets.judge import (
+    is_harmless,
+    is_password,
+    is_random,
+    is_told_password,
+    is_url_password,
+    is_user_and_password,
+)
 
 REACH = 512  # a secret begins at most this many bytes before the end of its trigger
 AHEAD = 512
@@ -308,6 +315,22 @@ def _places() -> Iterator[Rule]:
         r"[?&;6]sig=(?P<secret>[A-Za-z0-9%+/]{43,80}={0,2})",  # 6: of an escaped ampersand
         shows=False,
     )
+    yield _token("aws-presigned-signature", "X-Amz-Signature=", "[a-f0-9]", 64)
+    yield _rule(
+        "registry-login",
+        r"(?i)auth\\{0,7}[\"'][ ]?:[ ]?\\{0,7}[\"'][A-Za-z0-9+/]{8}",
+        r"(?i)[\"']auth\\{0,7}[\"'][ ]?:[ ]?\\{0,7}[\"'](?P<secret>[A-Za-z0-9+/]{8,1000}={0,2})",
+        is_user_and_password,
+        ahead=1024,
+        shows=False,
+    )
+    yield _rule(
+        "told-password",
+        r"(?i)(?:pass(?:word|phrase|code)|pwd) is:? \\{0,7}[\"'`]?[^\s\"'`\\]",
+        r"(?i)(?:pass(?:word|phrase|code)|pwd) is:? \\{0,7}[\"'`]?(?P<secret>[^\s\"'`\\<>(){}\[\],;]{6,128})",
+        is_told_password,
+        shows=False,
+    )
     yield _rule(
         "curl-password",
         r"curl[^\n]{0,200}(?:-u|--user)[ =]",
@@ -317,8 +340,9 @@ def _places() -> Iterator[Rule]:
     )
     yield _rule(
         "shell-password",
-        r"(?:mysql|mysqldump|mariadb|sshpass|PGPASSWORD|REDISCLI_AUTH|MYSQL_PWD)",
-        r"(?:\b(?:mysql|mysqldump|mariadb)\b[^\n]{0,100}\s-p|\bsshpass -p ?|\b(?:PGPASSWORD|REDISCLI_AUTH|MYSQL_PWD)=)"
+        r"(?:mysql|mysqldump|mariadb|(?:docker|podman) login|sshpass|PGPASSWORD|REDISCLI_AUTH|MYSQL_PWD)",
+        r"(?:\b(?:mysql|mysqldump|mariadb)\b[^\n]{0,100}\s-p|\b(?:docker|podman) login\b[^\n]{0,200}\s-p[ =]"
+        r"|\bsshpass -p ?|\b(?:PGPASSWORD|REDISCLI_AUTH|MYSQL_PWD)=)"
         r"\\{0,3}[\"']?(?P<secret>[^\s\"'\\$]{4,128})",
         is_password,
         shows=False,
@@ -454,6 +478,22 @@ def _general() -> Iterator[Rule]:
         "assigned-secret",
         rf"(?i){NAMES}{_NAMED}{_SIGN}[^\s\"'\\<>(){{}}\[\],;`]{{6}}",
         rf"(?i){key}{named}(?:[a-z]{{0,2}}\\{{0,7}}[\"'`])?(?P<secret>[^\s\"'\\<>(){{}}\[\],;`]{{6,250}})",
+        is_password,
+        shows=False,
+    )
+    # A flag of a command line with its value behind a space; a pair of tags.
+    yield _rule(
+        "assigned-secret",
+        rf"(?i)--[A-Za-z0-9-]{{0,30}}{NAMES}[A-Za-z0-9-]{{0,20}}[ ]\\{{0,7}}[\"']?[^\s\"'\\<>(){{}}\[\],;`-]",
+        rf"(?i)--(?P<key>[A-Za-z0-9-]{{0,30}}{NAMES}[A-Za-z0-9-]{{0,20}})[ ]\\{{0,7}}[\"']?"
+        r"(?P<secret>[^\s\"'\\<>(){}\[\],;`-][^\s\"'\\<>(){}\[\],;`]{5,250})",
+        is_password,
+        shows=False,
+    )
+    yield _rule(
+        "assigned-secret",
+        rf"(?i)<[A-Za-z0-9:_.-]{{0,40}}{NAMES}[A-Za-z0-9_-]{{0,20}}>[^\s<>]{{6}}",
+        rf"(?i)<(?:[A-Za-z0-9_-]{{1,30}}:)?{key}>(?P<secret>[^\s<>]{{6,250}})</",
         is_password,
         shows=False,
     )

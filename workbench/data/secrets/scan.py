@@ -191,7 +191,11 @@ def shown(secret: str, shows: bool) -> str:
 
 def is_secret_field(key: str, text: str) -> bool:
     """Whether a string is a secret because of the name of the field that holds it."""
-    if not 6 <= len(text) <= 4096 or key.isspace() or not _SECRET_KEY.search(key):
+    if not 6 <= len(text) <= 4096 or key.isspace():
+        return False
+    if key.lower() == "auth":  # of a container registry
+        return is_user_and_password(text.encode("utf-8", "replace"))
+    if not _SECRET_KEY.search(key):
         return False
     if key.lower().endswith("authorization"):
         secret = _SCHEME.sub("", text).encode("utf-8", "replace")
