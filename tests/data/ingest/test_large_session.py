@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from histories import claude_line
+from large_files import peak_of, vars_of
 
 from workbench.data.ingest.formats import claude_code
 from workbench.data.ingest.normal import Run, Steps
@@ -95,31 +93,10 @@ def test_memory_does_not_grow_with_the_file(store: Store, tmp_path: Path) -> Non
                 at = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=k)).isoformat()
                 line = claude_line(k, "word " * 300, sessionId=f"session-{n}", timestamp=at)
                 file.write(json.dumps(line).encode() + b"\n")
-        done = subprocess.run(
-            [sys.executable, "-c", _PEAK, store.url, str(path)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ.copy(),
-        )
-        n_events, peak = map(int, done.stdout.split())
+        n_events, peak = peak_of(store, path)
         assert n_events == n
         peaks.append(peak)
 
     small, large = peaks
     grown = 32_000 * 1_500 / 1e6
     assert large - small < grown / 2, f"{small} MB, then {large} MB for {grown} MB more"
-
-
-_PEAK = """
-import resource, sys
-from workbench.data.ingest import ingest
-from workbench.data.store.engine import Store
-from workbench.settings import Settings
-report = ingest(Store.open(Settings.load(database_url=sys.argv[1])), sys.argv[2], progress=False)
-print(report.totals.events, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-
-
-def vars_of(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in run.__slots__ if name != "steps"}

@@ -191,3 +191,14 @@ def test_outline_looks_through_lists() -> None:
     text = b'[{"runs": [{"id": 1, "log": {"deep": {"deeper": 1}}}, {"other": 2}]}, {"second": 1}, {"cut": '
 
     assert outline(text) == {"runs", "runs.id", "runs.log", "runs.log.deep"}
+
+
+@pytest.mark.parametrize(
+    "value", ['"\\ud800"', "123456789012345678901234", "1" + "0" * 400, "NaN", "1e400", '{"a": 1, "a": 2}']
+)
+def test_a_record_read_again_is_the_record(value: str) -> None:
+    """What orjson refuses, or rounds silently, is read the second time as it was the first time."""
+    source = Source.from_bytes(f'{{"a": 1}}\n{{"b": {value}}}\n'.encode())
+    first = list(source.records())
+
+    assert repr(list(source.again(source.records()))) == repr(first)

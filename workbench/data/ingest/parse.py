@@ -29,10 +29,14 @@ _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}
 
 @dataclass(slots=True, frozen=True)
 class Parsed:
-    """A parsed value and the ways in which it is not what the text said (empty: it is)."""
+    """A parsed value and the ways in which it is not what the text said (empty: it is).
+
+    ``is_plain`` where orjson alone reads it the same.
+    """
 
     value: Any
     changed: tuple[str, ...] = ()
+    is_plain: bool = True
 
 
 def parse(data: bytes) -> Parsed:
@@ -77,7 +81,7 @@ def _patient(data: bytes) -> Parsed:
         text = data.decode("utf-8", "replace").removeprefix("\ufeff")
         changed[NOT_UTF8] = None
     value = _loads(text, changed)
-    return Parsed(value, tuple(changed))
+    return Parsed(value, tuple(changed), is_plain=False)
 
 
 def _loads(text: str, changed: dict[str, None]) -> Any:

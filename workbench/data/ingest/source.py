@@ -152,7 +152,7 @@ class Source:
     origin: str | None = None
     columns: Mapping[str, str] | None = None
     _is_noting: bool = True
-    _unlike: set[int] = field(default_factory=set)  # numbers of the lines that are not plainly JSON objects
+    _unlike: set[int] = field(default_factory=set)  # numbers of the lines that orjson alone would not read the same
 
     @classmethod
     def of(cls, path: str | Path, *, size_bytes: int | None = None) -> Source:
@@ -328,8 +328,9 @@ class Source:
                 self._unlike.add(line.number)
                 yield BadLine(line.number, str(error), line.data)
                 continue
-            if parsed.changed or type(parsed.value) is not dict:
+            if not parsed.is_plain or type(parsed.value) is not dict:
                 self._unlike.add(line.number)
+            if parsed.changed:
                 self.is_strict = self.is_strict and BAD_NUMBER not in parsed.changed
             if type(parsed.value) is dict:
                 yield Record(line.number, parsed.value, line.data, parsed.changed)
