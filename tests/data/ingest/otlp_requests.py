@@ -106,6 +106,7 @@ def protobuf_of(obj: dict[str, Any], message: Any = ExportTraceServiceRequest) -
                     kind=row["kind"],
                     start_time_unix_nano=int(row["startTimeUnixNano"]),
                     end_time_unix_nano=int(row["endTimeUnixNano"]),
+                    flags=row.get("flags", 0),
                 )
                 fill(made.attributes, row["attributes"])
                 made.status.code = row["status"].get("code", 0)

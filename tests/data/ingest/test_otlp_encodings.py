@@ -47,6 +47,7 @@ def test_ids_times_and_values_of_json() -> None:
     assert step.category == "client"
     assert step.extra is not None
     assert step.extra["attributes"] == values
+    assert step.extra["record"] == {"unknownField": {"ignored": True}}
 
 
 def test_base64_ids_and_snake_case_keys_are_understood() -> None:
@@ -74,6 +75,22 @@ def test_base64_ids_and_snake_case_keys_are_understood() -> None:
     (run,) = runs_of(source_of(as_written))
 
     assert (run.source_id, run.steps[0].span_id, run.status) == (TRACE, "00f067aa0ba902b7", "failed")
+
+
+def test_flags_and_the_time_of_observation_are_kept_in_both_encodings() -> None:
+    """What a span or a log record says beyond the fields that are read is kept beside them."""
+    log = {"traceId": TRACE, "timeUnixNano": str(T0), "observedTimeUnixNano": str(T0 + 7), "flags": 1}
+    spans = request(span(flags=257))
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [log]}]}]}
+
+    (run,) = runs_of(source_of(spans))
+    (told,) = runs_of(source_of(logs))
+
+    assert run.steps[0].extra is not None
+    assert run.steps[0].extra["record"] == {"flags": 257}
+    assert told.steps[0].extra is not None
+    assert told.steps[0].extra["record"] == {"flags": 1, "observed_time_unix_nano": T0 + 7}
+    assert runs_of(Source.from_bytes(protobuf_of(spans), "trace.pb")) == [run]
 
 
 @given(

@@ -28,11 +28,21 @@ from workbench.data.ingest.formats.otlp_records import (
     event_of,
     id_of,
     link_of,
+    observed,
     present,
     scope_of,
     whole,
 )
 
+_OBSERVED = "observedTimeUnixNano"
+# The fields that have a place of their own; the rest is kept as it is, though receivers may ignore it.
+_SPAN = (
+    "traceId", "spanId", "parentSpanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano", "attributes", "events",
+    "links", "status", "traceState", *(f"dropped{name.title()}Count" for name in DROPPABLE),
+)  # fmt: skip
+_LOG = (
+    "traceId", "spanId", "timeUnixNano", _OBSERVED, "severityNumber", "severityText", "eventName", "body", "attributes",
+)  # fmt: skip
 ROOTS = ("resourceSpans", "resourceLogs", "resourceMetrics")
 
 
@@ -78,6 +88,7 @@ def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line:
         dropped=dropped_of({name: _field(span, f"dropped{name.title()}Count") for name in DROPPABLE}),
         resource=resource,
         scope=scope,
+        rest=_rest(span, _SPAN),
         line=line,
     )
 
@@ -104,7 +115,7 @@ def _json_log(record: Any, resource: dict[str, Any], scope: dict[str, Any], line
     return LogRecord(
         trace_id=id_of(_field(record, "traceId"), 16),
         span_id=id_of(_field(record, "spanId"), 8),
-        time_ns=_nanos(_field(record, "timeUnixNano")) or _nanos(_field(record, "observedTimeUnixNano")),
+        time_ns=_nanos(_field(record, "timeUnixNano")) or _nanos(_field(record, _OBSERVED)),
         severity=severity if isinstance(severity, int) else 0,
         severity_text=_text(_field(record, "severityText")),
         event_name=_text(_field(record, "eventName")),
@@ -112,6 +123,7 @@ def _json_log(record: Any, resource: dict[str, Any], scope: dict[str, Any], line
         attributes=_attributes(_field(record, "attributes")),
         resource=resource,
         scope=scope,
+        rest=_rest(record, _LOG) | observed(*map(_nanos, (_field(record, "timeUnixNano"), _field(record, _OBSERVED)))),
         line=line,
     )
 
@@ -235,6 +247,13 @@ def _leaves(group: Any, scopes: tuple[str, ...], leaf: str) -> Iterator[tuple[An
         leaves = _field(scope_group, leaf)
         for item in leaves if isinstance(leaves, list) else ():
             yield item, resource_attributes, about
+
+
+def _rest(record: Mapping[str, Any], placed: tuple[str, ...]) -> dict[str, Any]:
+    """The fields that have no place of their own and say anything."""
+    names = {*placed, *map(_snake, placed)}
+    told = {name: value for name, value in record.items() if name not in names and value not in (None, "", [], {})}
+    return {name: value for name, value in told.items() if value != 0 or value is False}  # 0 is protobuf's "not said"
 
 
 def _field(record: Any, name: str) -> Any:

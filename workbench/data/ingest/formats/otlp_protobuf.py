@@ -20,6 +20,7 @@ from workbench.data.ingest.formats.otlp_records import (
     event_of,
     id_of,
     link_of,
+    observed,
     present,
     scope_of,
 )
@@ -148,6 +149,7 @@ def _pb_span(span: Any, resource: dict[str, Any], scope: dict[str, Any]) -> Span
         dropped=dropped_of({name: getattr(span, f"dropped_{name}_count") for name in DROPPABLE}),
         resource=resource,
         scope=scope,
+        rest=present(flags=getattr(span, "flags", 0) or None),  # not in releases before 1.1
     )
 
 
@@ -163,6 +165,8 @@ def _pb_log(record: Any, resource: dict[str, Any], scope: dict[str, Any]) -> Log
         attributes=_pb_attributes(record.attributes),
         resource=resource,
         scope=scope,
+        rest=present(flags=record.flags or None, droppedAttributesCount=record.dropped_attributes_count or None)
+        | observed(record.time_unix_nano or None, record.observed_time_unix_nano or None),
     )
 
 

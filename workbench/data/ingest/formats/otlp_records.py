@@ -32,7 +32,7 @@ class Span:
     dropped: dict[str, int] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
-    rest: dict[str, Any] = field(default_factory=dict)  # what a dump that is no OTLP says beyond that
+    rest: dict[str, Any] = field(default_factory=dict)  # what the record says beyond that: flags, a vendor's own fields
     line: int | None = None
 
 
@@ -50,6 +50,7 @@ class LogRecord:
     attributes: dict[str, Any]
     resource: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)  # what the record says beyond that: flags, when it was observed
     line: int | None = None
 
 
@@ -124,6 +125,11 @@ DROPPABLE = ("attributes", "events", "links")
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that say anything."""
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}
+
+
+def observed(time_ns: int | None, observed_ns: int | None) -> dict[str, Any]:
+    """When a log record was observed, where that is not the time it has."""
+    return present(observed_time_unix_nano=observed_ns if time_ns and observed_ns != time_ns else None)
 
 
 def event_of(name: str | None, time_ns: int | None, attributes: dict[str, Any]) -> dict[str, Any]:

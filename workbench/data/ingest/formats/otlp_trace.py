@@ -239,6 +239,7 @@ def log_step(record: LogRecord, tree: SpanTree | None = None) -> Step:
         "time_unix_nano": record.time_ns,
         "resource": record.resource,
         "scope": record.scope,
+        "record": record.rest,
     }
     return Step(
         event_type="log",
