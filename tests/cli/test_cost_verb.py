@@ -55,9 +55,10 @@ def test_price_again(ask: Callable[..., Answer], spent: None):
 
 
 def test_an_unknown_group(ask: Callable[..., Answer]):
-    """A group that is none is an error that names those that there are."""
+    """A group that is none is an error that names those that there are, in words of the shell."""
     answer = ask("costs", "--by", "colour")
 
     assert answer.code == 2
     assert "by='colour'" in answer.err
     assert "'agent_type'" in answer.err
+    assert "None" not in answer.err

@@ -9,6 +9,7 @@ _SPELT = {
     r"(?<!runs=)bench\.(executions|tasks|environments|imports|quarantine)\(\)": r"workbench \1",
     r"\bbench\.(events|snapshots)\(run\)": r"workbench \1 RUN",
     r"\bingest\(path, format='([\w-]+)'\)": r"workbench ingest PATH --format \1",
+    r"\bingest\(path, format=…\)": "workbench ingest PATH --format NAME",
     r"\bingest\(path, columns=\{'text': ('message'|…)\}\)": "workbench ingest PATH --column text=COLUMN",
     r"\bbench\.records, bench\.record\(\) or bench\.ingest\(\)": "workbench tasks, environments or ingest",
     r"\bconnect\('(postgresql://…)'\)": r"--url \1",

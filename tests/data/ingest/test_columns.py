@@ -20,6 +20,7 @@ from mutations import mutations
 
 from workbench.data.ingest import FIELDS, ingest
 from workbench.data.ingest.columns import checked
+from workbench.data.ingest.fidelity import class_of
 from workbench.data.ingest.formats import columns as reader
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.retry import retry
@@ -174,7 +175,7 @@ def test_a_format_of_times() -> None:
     first, second = runs["a"].steps
     assert first.timestamp == datetime(2025, 5, 1, 12, tzinfo=UTC)
     assert (second.timestamp, second.extra) == (None, {"ts": NOON})
-    assert "(line 3)" in notes(source)["ts"]
+    assert "(line 3)" in notes(source)["time (ts)"]
 
 
 def test_a_wrong_cell_costs_only_itself() -> None:
@@ -190,8 +191,10 @@ def test_a_wrong_cell_costs_only_itself() -> None:
     assert run.steps[0].extra == {"ts": "soon", "in": "ten", "out_tok": "-1", "cost": "free", "ms": "nan"}
     assert (run.usage, run.cost_usd, run.score, run.status) == (None, None, None, "completed")
     assert run.metadata == {"run": "a", "score": "great", "status": "odd"}
-    assert notes(source).keys() == {"ts", "in", "out_tok", "cost", "ms", "score", "state"}
-    assert notes(source)["in"].endswith("(lines 2, 3, 4, 5, 6 and 3 more)")
+    fields = {"time (ts)", "input_tokens (in)", "output_tokens (out_tok)", "cost_usd (cost)", "duration_ms (ms)"}
+    assert notes(source).keys() == fields | {"score", "state"}
+    assert notes(source)["input_tokens (in)"].endswith("(lines 2, 3, 4, 5, 6 and 3 more)")
+    assert {class_of(name) for name in fields} == {"times", "tokens", "cost"}
 
 
 def test_numbers_as_text() -> None:
@@ -208,7 +211,7 @@ def test_a_price_that_is_missing_leaves_the_run_unpriced() -> None:
     runs, _, source = read(as_csv(row(session="a", cost="1", out_tok=1), row(session="a", out_tok=1)))
 
     assert runs["a"].cost_usd is None
-    assert "unpriced" in notes(source)["cost"]
+    assert "not taken for the run's" in notes(source)["cost"]
 
 
 def test_nested_columns() -> None:

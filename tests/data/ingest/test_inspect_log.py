@@ -252,6 +252,22 @@ def test_cached_tokens_are_counted_once(counts: tuple[int | None, ...], usage: U
     assert usage_of(dict(zip(names, counts, strict=True))) == usage
 
 
+def test_the_sums_of_an_evaluation_are_kept_and_reported_for_its_only_sample() -> None:
+    """Of one sample they are the reported total, beside the tokens of its events; of several they are only kept."""
+    spent = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10, "total_cost": 0.5}
+    stats = {"model_usage": {"a": spent}}
+
+    of_one = only_run(json_source(sample([init(), model("yes")]), stats=stats, results={"total_samples": 1}))
+    silent = only_run(json_source(sample([]), stats=stats, results={"total_samples": 1}))
+    of_two = only_run(json_source(sample([]), stats=stats, results={"total_samples": 2}))
+
+    assert (of_one.reported_usage, of_one.reported_cost_usd) == (Usage(9, output_tokens=1), 0.5)
+    assert of_one.usage != of_one.reported_usage
+    assert (silent.usage, silent.cost_usd) == (Usage(9, output_tokens=1), 0.5)
+    assert (of_two.usage, of_two.reported_usage) == (None, None)
+    assert of_two.metadata["eval_stats"] == stats
+
+
 def test_tokens_and_cost_of_several_models_are_summed() -> None:
     """The sample's own sums are taken; a model without a price leaves the cost unknown."""
     priced = {"input_tokens": 5, "output_tokens": 1, "total_tokens": 6, "total_cost": 0.5}

@@ -231,7 +231,7 @@ def test_a_call_without_a_price_is_unpriced(costs: dict) -> None:
 
     assert run.cost_usd is None
     assert [step.cost_usd for step in run.steps] == [0.25, None]
-    assert any("unpriced" in note.why for note in source.notes)
+    assert any("not taken for the run" in note.why for note in source.notes)
 
 
 # -- what happened -----------------------------------------------------------------------------------------------------

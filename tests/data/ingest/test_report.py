@@ -27,8 +27,8 @@ REPORT = IngestReport((GOOD, EVIL), (Skipped("notes<b>.md", "not agent history")
 def test_text() -> None:
     """One line per file with its counts, then what was kept, changed and unreadable, cut after five lines."""
     assert str(REPORT).splitlines() == [
-        "2 files: 1 executions · 1,200 events · 1,100 snapshots",
-        "runs/a.jsonl [claude-code] new: 1 executions · 1,200 events · 1,100 snapshots",
+        "2 files: 1 execution · 1,200 events · 1,100 snapshots",
+        "runs/a.jsonl [claude-code] new: 1 execution · 1,200 events · 1,100 snapshots",
         "  kept: 700 × message",
         "  changed: 3 × time (has no zone in the source: taken as UTC)",
         *[f"  bad: line {n}: not JSON" for n in range(1, 6)],

@@ -207,7 +207,7 @@ REPORTED: dict[str, tuple[int | None, float | None, int | None, float | None]] =
     # The AI SDK's outer span repeats the last of its model calls, not their sum.
     "langfuse": (57, 0.0004475, 90, 0.00048),
     "codex": (29_374, None, 0, None),
-    "inspect": (16_156, None, 0, None),
+    "inspect": (16_224, None, 0, None),
     "openhands": (None, 1.223646, None, 0.0),
     "swe-agent": (131_365, 1.28671, 0, 0.0),
     "tau2": (None, 2.671886, None, 0.0),

@@ -203,6 +203,20 @@ def test_once_reads_what_is_there(store: Store, tmp_path: Path) -> None:
     assert list(Watch(store, tmp_path, once=True)) == []
 
 
+def test_a_damaged_file_is_told_as_by_an_ingest(store: Store, tmp_path: Path) -> None:
+    """Its report names the damage, without the path once more, its bytes and its size; it lies in the quarantine."""
+    path = put(tmp_path, "a.jsonl", b'{"garbage')
+
+    [report] = list(Watch(store, tmp_path, once=True))
+    [file] = report.files
+
+    assert file.outcome == "failed"
+    assert (file.error or "").startswith("cut off")
+    assert (file.size_bytes, len(file.sha256 or "")) == (9, 64)
+    with store.raw() as connection:
+        assert connection.execute("SELECT path, source FROM workbench.quarantine").fetchall() == [(str(path), None)]
+
+
 def test_no_folder(store: Store, tmp_path: Path) -> None:
     """A folder that is not there is an error that names it, before anything is waited for."""
     with pytest.raises(IngestError, match=r"There is no folder .*nowhere to watch"):

@@ -101,7 +101,7 @@ def ledger_columns(by: str | None = None) -> tuple[Column, ...]:
         raise ConfigurationError(
             f"by={by!r} is nothing to group costs by."
             + (f" Did you mean {close[0]!r}?" if close else "")
-            + f" There are: {', '.join(repr(name) for name in _KEYS)} (None: one row per run).",
+            + f" There are: {', '.join(repr(name) for name in _KEYS if name)}; without it, one row per run.",
             value=by,
         )
     return _KEYS[by] + _MEASURES

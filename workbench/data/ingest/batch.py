@@ -154,12 +154,18 @@ def ingest_source(store: Store, source: Source, *, keep_originals: bool = True) 
     UnknownFormatError
         It is in no known format.
     IngestError
-        It cannot be read at all.
+        It cannot be read at all; the error's ``report`` has what is known of the file.
     StoreUnavailableError
         The database went away; nothing of it was stored.
     """
-    job = _Job(source, choose(source), 0)
-    return _guarded(store, job, is_alone=True, keep_originals=keep_originals)
+    try:
+        chosen = choose(source)
+    except UnknownFormatError:
+        raise
+    except IngestError as error:
+        _attach(error, _failed(error, source.name, source))
+        raise
+    return _guarded(store, _Job(source, chosen, 0), is_alone=True, keep_originals=keep_originals)
 
 
 class _Batch:

@@ -19,7 +19,7 @@ _UTC = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 _SHOWN_LINES = 5
 
 NO_TIME = "cannot be read as a time: stored as null, the cell kept in data.extra"
-NO_NUMBER = "not a number: stored as null, the cell kept in data.extra"
+NO_NUMBER = "not a number from 0 on: stored as null, the cell kept in data.extra"
 NO_COUNT = "not a whole number from 0 on: stored as null, the cell kept in data.extra"
 
 
@@ -27,21 +27,22 @@ class Faults:
     """What was wrong in which lines, gathered: a column that is wrong from top to bottom makes one note."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], list[int]] = {}
+        self._found: dict[tuple[str, str, str], list[int]] = {}
 
-    def add(self, column: str, why: str, line: int | None) -> None:
-        """Count one cell."""
-        found = self._found.setdefault((column, why), [0])
+    def add(self, field: str, column: str, why: str, line: int | None) -> None:
+        """Count one cell of the column that was named for a field."""
+        found = self._found.setdefault((field, column, why), [0])
         found[0] += 1
         if len(found) <= _SHOWN_LINES and line is not None:
             found.append(line)
 
     def tell(self, source: Source) -> None:
         """Write it all into the source's report."""
-        for (column, why), (n, *lines) in self._found.items():
+        for (field, column, why), (n, *lines) in self._found.items():
             more = f" and {n - len(lines):,} more" if n > len(lines) else ""
             where = f" ({'line' if n == 1 else 'lines'} {', '.join(map(str, lines))}{more})" if lines else ""
-            source.changed(column, why + where, n)
+            # The field first: by its word a report tells which class of fields the cell belongs to.
+            source.changed(field if field == column else f"{field} ({column})", why + where, n)
         self._found.clear()
 
 

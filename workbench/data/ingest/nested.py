@@ -15,8 +15,8 @@ from workbench.data.ingest.source import Source
 from workbench.data.ingest.tree import Tree
 
 _REPEATED = "repeats that of what is inside it: counted once, the source's own numbers kept in data.extra"
-_UNPRICED = "no price for a call that used tokens: the run's cost is null (unpriced)"
-_NO_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+_UNPRICED = "no price for a call that used tokens: the sum of the others is not taken for the run's"
+_NO_PRICE = "recorded as 0 although tokens were used: the recorder knew no price, stored as null"
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 

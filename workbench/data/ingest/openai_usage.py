@@ -11,7 +11,7 @@ from workbench.data.ingest.source import Source
 _LIFETIMES = ("cache_creation", "cache_creation_token_details")
 _NO_CACHE = "prompt tokens stored as input_tokens: the source does not say how many were read from a cache"
 _TOO_MANY = "more tokens from the cache than in the prompt: prompt tokens stored as input_tokens as they are"
-_UNPRICED = "recorded as 0.0 although a model was called: the recorder knew no price, stored as null (unpriced)"
+_UNPRICED = "recorded as 0.0 although a model was called: the recorder knew no price, stored as null"
 
 
 def openai_usage(usage: Any, source: Source) -> Usage | None:

@@ -34,7 +34,8 @@ class Counts:
         return Counts(self.executions + other.executions, self.events + other.events, self.snapshots + other.snapshots)
 
     def __str__(self) -> str:
-        return f"{self.executions:,} executions · {self.events:,} events · {self.snapshots:,} snapshots"
+        counts = (self.executions, "execution"), (self.events, "event"), (self.snapshots, "snapshot")
+        return " · ".join(f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s" for count, noun in counts)
 
 
 @dataclass(slots=True, frozen=True)

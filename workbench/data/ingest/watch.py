@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from workbench.data.ingest.batch import ingest_source
 from workbench.data.ingest.detect import find
 from workbench.data.ingest.parse import parse
+from workbench.data.ingest.quarantine import put_aside
 from workbench.data.ingest.report import FileReport, IngestReport
 from workbench.data.ingest.source import Source
 from workbench.errors import IngestError, StoreUnavailableError, UnknownFormatError
@@ -231,6 +232,7 @@ class Watch:
         """Import a file as it is now; its report where that brought something, or failed."""
         began = time.monotonic()
         is_settled = self._once or began - file.changed_at >= _SETTLED_S
+        source: Source | None = None
         try:
             state = _State.of(file.path)
             source = Source.of(file.path, size_bytes=state.size)
@@ -248,7 +250,7 @@ class Watch:
             if not is_settled:  # perhaps only half of it is there
                 state, report, file.is_partial = file.state, None, True
             else:
-                report, state = FileReport(str(file.path), error=str(error)), file.state
+                report, state = self._failed(file, source, error), file.state
         file.read, file.waiting_since = state, None
         ended = time.monotonic()
         if self._is_warm:  # the first import also loads the readers
@@ -257,6 +259,15 @@ class Watch:
         if file.state != state:
             file.state = state
         return report if report is not None and report.outcome not in ("already there", "nothing found") else None
+
+    def _failed(self, file: _File, source: Source | None, error: IngestError) -> FileReport:
+        """The report of a file that cannot be read at all; its bytes go to the quarantine, once."""
+        attached: IngestReport | None = vars(error).pop("report", None)
+        if source is None or attached is None:
+            return FileReport(str(file.path), error=str(error))
+        [failed] = attached.files
+        put_aside(self._store, source, failed.format, failed.error or "", keep_original=self._keep_originals)
+        return failed
 
     def _patiently(self, source: Source) -> FileReport:
         """Import, however long the database is away."""

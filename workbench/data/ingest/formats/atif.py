@@ -257,7 +257,7 @@ def _cost(document: _Document, steps: list[Step], usage: Usage | None, source: S
         return summed
     if recorded is None:
         if costs:
-            source.changed("cost", "some steps have no cost: the run's is unknown, stored as null (unpriced)")
+            source.changed("cost", "some steps have no cost: the sum of the others is not taken for the run's")
         return None
     if document.children:
         source.changed("cost", "total_cost_usd includes sub-agents: kept in metadata, the run's own is null")

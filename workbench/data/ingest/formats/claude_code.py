@@ -32,7 +32,7 @@ HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
 HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
-_COSTS = "some model calls have no costUSD: the run's cost is unknown, stored as null (unpriced)"
+_COSTS = "some model calls have no costUSD: the sum of the others is not taken for the run's"
 
 
 def detect(head: Head) -> float:

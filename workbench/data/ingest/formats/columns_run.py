@@ -25,7 +25,7 @@ _STATUSES = {
 _SORTED = "the rows of a run are not in the order of their times: stored in that order"
 _REPEATED = "a row repeats the id of an earlier one of its run: both kept, the later under an id of its own"
 _SAME = "a row says the same as an earlier one of its run: both kept"
-_MISSING = "some rows that used tokens have no cost: the run's cost is unknown, stored as null (unpriced)"
+_MISSING = "some rows that used tokens have no cost: the sum of the others is not taken for the run's"
 _NO_STATUS = "no status that Workbench knows: the run is taken as completed, the word kept in metadata"
 _NO_SCORE = "not a number: the run has no score, the cell kept in metadata"
 _EARLIEST = datetime.min.replace(tzinfo=UTC)

@@ -166,7 +166,7 @@ class StepMaker:
     def _refuse(self, field: str, told: Mapping[str, Any], extra: dict[str, Any], why: str, line: int | None) -> None:
         column = self._columns[field]
         extra[column] = told[field]
-        self._faults.add(column, why, line)
+        self._faults.add(field, column, why, line)
 
     def _classify(self, step: Step, told: Mapping[str, Any]) -> None:
         given = told.get("event_type")

@@ -53,8 +53,10 @@ def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Ru
     _unique_ids(steps)
     if texts.missing:
         source.lost("attachments", "named in the log, their texts are not in it", texts.missing)
-    usage, cost = _usage(sample, log, steps)
-    reported = mapping(sample.get("model_usage"))
+    own = mapping(sample.get("model_usage"))
+    reported = _sums(own or _of_the_only_sample(log))
+    # The sums of a whole evaluation may hold calls that are no sample's: they are taken where the events tell nothing.
+    usage, cost = reported if own or not any(step.usage for step in steps) else _spent(steps)
     run = Run(
         source_id=_source_id(sample, spec),
         agent_type=text_or_none(spec.get("solver")) or text_or_none(spec.get("task")) or "inspect",
@@ -64,8 +66,8 @@ def run_of(sample: dict[str, Any], log: Mapping[str, Any], source: Source) -> Ru
         output=_output(texts.resolve(mapping(sample.get("output"))), messages),
         usage=usage,
         cost_usd=cost,
-        reported_usage=total(map(usage_of, reported.values())),
-        reported_cost_usd=cost if reported else None,
+        reported_usage=reported[0],
+        reported_cost_usd=reported[1],
         task=_task(sample, spec, texts),
         metadata=_metadata(sample, log, texts),
         steps=steps,
@@ -194,6 +196,7 @@ def _metadata(sample: Mapping[str, Any], log: Mapping[str, Any], texts: Attachme
         "results": results,
         "eval_status": log.get("status"),
         "eval_error": log.get("error"),
+        "eval_stats": log.get("stats"),
     }
     return {**_pruned(fields), **texts.kept}
 
@@ -204,22 +207,25 @@ def _pruned(value: Any) -> Any:
     return [_pruned(item) for item in value] if isinstance(value, list) else value
 
 
-def _usage(sample: Mapping[str, Any], log: Mapping[str, Any], steps: list[Step]) -> tuple[Usage | None, float | None]:
-    """Tokens and cost of the sample: its own sums, else those of its events, else the evaluation's if it is alone."""
-    recorded = mapping(sample.get("model_usage"))
-    if not recorded and not any(step.usage for step in steps):
-        is_alone = mapping(log.get("results")).get("total_samples") == 1
-        recorded = mapping(mapping(log.get("stats")).get("model_usage")) if is_alone else {}
-    if recorded:
-        usages = [usage for entry in recorded.values() if (usage := usage_of(entry)) is not None]
-        costs = [cost for entry in recorded.values() if (cost := number(mapping(entry).get("total_cost"))) is not None]
-        # A sum in which one model is unpriced is not the run's cost.
-        cost = sum(costs) if costs and len(costs) == len(recorded) else None
-    else:
-        usages = [step.usage for step in steps if step.usage is not None]
-        costs = [step.cost_usd for step in steps if step.cost_usd is not None]
-        cost = sum(costs) if costs and len(costs) == len(usages) else None
-    return (sum(usages, Usage()) if usages else None), cost
+def _of_the_only_sample(log: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tokens by model of the whole evaluation, where one sample is all of it."""
+    is_alone = mapping(log.get("results")).get("total_samples") == 1
+    return mapping(mapping(log.get("stats")).get("model_usage")) if is_alone else {}
+
+
+def _sums(recorded: Mapping[str, Any]) -> tuple[Usage | None, float | None]:
+    """Tokens and cost that the log sums up, over all models."""
+    usages = [usage for entry in recorded.values() if (usage := usage_of(entry)) is not None]
+    costs = [cost for entry in recorded.values() if (cost := number(mapping(entry).get("total_cost"))) is not None]
+    # A sum in which one model is unpriced is not the run's cost.
+    return total(usages), sum(costs) if costs and len(costs) == len(recorded) else None
+
+
+def _spent(steps: list[Step]) -> tuple[Usage | None, float | None]:
+    """Tokens and cost of the events."""
+    usages = [step.usage for step in steps if step.usage is not None]
+    costs = [step.cost_usd for step in steps if step.cost_usd is not None]
+    return total(usages), sum(costs) if costs and len(costs) == len(usages) else None
 
 
 def _set_times(run: Run, sample: Mapping[str, Any], log: Mapping[str, Any], source: Source) -> None:

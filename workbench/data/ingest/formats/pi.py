@@ -32,8 +32,8 @@ _ROLES = ("user", "assistant", "toolResult", "bashExecution")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COPY = "copied from the session this one was forked from: marked is_copied, its tokens and cost count there"
 _OFF = "not on the branch where the session stands: kept and marked is_off_branch"
-_MISSING = "some model calls have no cost: the run's cost is unknown, stored as null (unpriced)"
-_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+_MISSING = "some model calls have no cost: the sum of the others is not taken for the run's"
+_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null"
 
 
 def detect(head: Head) -> float:

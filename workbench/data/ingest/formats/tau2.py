@@ -32,7 +32,7 @@ FORMAT = "tau2"
 TITLE = "tau2-bench results (.json)"
 
 _ENDED_WELL = {"user_stop", "agent_stop"}
-_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null (unpriced)"
+_UNPRICED = "recorded as 0.0 although tokens were used: the recorder knew no price, stored as null"
 _CACHE = "prompt_tokens stored as input_tokens: the source does not say how many were read from a cache"
 
 
