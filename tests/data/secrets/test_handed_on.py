@@ -55,6 +55,19 @@ def test_a_bundle_holds_no_secret_and_is_read_back(bench, planted, tmp_path, dat
     assert bench.events(copy).select(columns).equals(bench.events(run).select(columns))
 
 
+def test_a_bundle_says_what_the_run_tried(bench, tmp_path):
+    """The task goes with its run: those who get the bundle can compare it with other runs of the task."""
+    (tmp_path / "gpt-4o-airline.json").write_bytes(histories.tau_bench(1))
+    bench.ingest(tmp_path / "gpt-4o-airline.json")
+    [run] = bench.executions().iter_rows(named=True)
+
+    report = bench.ingest(bench.export_bundle(run["id"], tmp_path / "run.zip"))
+
+    assert report.new.executions == 1
+    assert run["task"]
+    assert bench.executions()["task"].to_list() == [run["task"]] * 2
+
+
 def test_originals_are_in_a_bundle_only_when_asked_for(bench, planted, tmp_path):
     """With originals=True the very events come back."""
     run = bench.executions()["id"][0]

@@ -35,6 +35,7 @@ _RUN_FIELDS = (
     "execution_time_ms", "input", "output", "error", "error_type", "metadata", "trace_id", "token_usage", "cost",
     "cost_source", "reported",
 )  # fmt: skip
+_TASK_FIELDS = ("id", "title", "description", "metadata")
 _EVENT_FIELDS = (
     "id", "event_type", "name", "agent", "category", "severity", "timestamp", "duration_ms", "trace_id", "span_id",
     "parent_span_id", "mark", "data",
@@ -120,7 +121,7 @@ def _lines(store: Store, run_id: str) -> Iterator[dict[str, Any]]:
         row = connection.execute(_RUN, [run_id]).fetchone()
         if row is None:
             raise NotFoundError(f"No execution {run_id!r}. List them with bench.executions().", execution_id=run_id)
-        yield {"kind": "run", **orjson.loads(row[0])}
+        yield {"kind": "run", **orjson.loads(row[0]), "task": row[1] and orjson.loads(row[1])}
         with connection.cursor("wb_bundle_events") as events:
             events.execute(_EVENTS, [run_id])
             for event in events:
@@ -143,7 +144,10 @@ def _object(alias: str, names: tuple[str, ...]) -> str:
     return "json_build_object(" + ", ".join(f"'{name}', {alias}.{name}" for name in names) + ")::text"
 
 
-_RUN = (f"SELECT {_object('x', _RUN_FIELDS)} FROM workbench.agent_executions x WHERE x.id = %s").encode()
+_RUN = (
+    f"SELECT {_object('x', _RUN_FIELDS)}, CASE WHEN t.id IS NOT NULL THEN {_object('t', _TASK_FIELDS)} END"
+    " FROM workbench.agent_executions x LEFT JOIN workbench.tasks t ON t.id = x.task_id WHERE x.id = %s"
+).encode()
 _EVENTS = (
     f"SELECT {_object('e', _EVENT_FIELDS)} FROM workbench.observability_events e"
     " WHERE e.execution_id = %s ORDER BY e.step_number, e.id"

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.normal import BadLine, Run, State, Step, Usage
+from workbench.data.ingest.normal import BadLine, Run, State, Step, TaskRef, Usage
 from workbench.data.ingest.source import Head, Source
 from workbench.errors import IngestError
 
@@ -100,9 +100,16 @@ def _run(given: Mapping[str, Any]) -> Run:
         cost_usd=float(given["cost"]) if is_given else None,
         reported_usage=_usage(reported.get("usage")),
         reported_cost_usd=reported.get("cost_usd"),
+        task=_task(given.get("task")),
         metadata={**(given.get("metadata") or {}), "bundled_from": given["source"]},
         **_given(given, _RUN_FIELDS),
     )
+
+
+def _task(given: Mapping[str, Any] | None) -> TaskRef | None:
+    if not given:
+        return None
+    return TaskRef(str(given["id"]), str(given["title"]), given.get("description"), given.get("metadata") or {})
 
 
 def _step(given: Mapping[str, Any]) -> Step:
