@@ -24,6 +24,7 @@ from psycopg.rows import dict_row
 
 from workbench.data.export.atif_answers import Answers
 from workbench.data.export.atif_step import Steps, known, moment
+from workbench.data.store.storable import dumped
 from workbench.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class _Trajectory:
         yield b"}"
 
     def _json(self, value: Any) -> bytes:
-        return orjson.dumps(value if self._redact is None else self._redact(value))
+        return dumped(value if self._redact is None else self._redact(value)).encode()
 
     # -- the trajectory around the steps -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
+from workbench.data.store.storable import dumped
 
 _MEDIA = ("image", "audio")
 
@@ -18,7 +18,7 @@ def content(value: Any) -> tuple[Any, str | None]:
     """A result's content, and ``"json"`` where it is the JSON text of a value that cannot be one."""
     if value is None or is_content(value):
         return value, None
-    return orjson.dumps(value).decode(), "json"
+    return dumped(value), "json"
 
 
 def arguments(value: Any) -> tuple[dict[str, Any], str | None]:

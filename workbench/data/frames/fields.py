@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from workbench.data.frames import filters
+from workbench.data.store.storable import dumped
 from workbench.errors import ConfigurationError
 
 
@@ -90,4 +91,4 @@ def _walk(state: str, keys: list[str], orjson: Any) -> str | None:
             value = value[int(key)]
         else:
             return None
-    return None if value is None else orjson.dumps(value).decode()
+    return None if value is None else dumped(value)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import polars as pl
 import psycopg
 from psycopg import sql
@@ -15,6 +14,7 @@ from psycopg import sql
 from workbench.data.frames.columns import UTC, columns
 from workbench.data.frames.transport import transport_of
 from workbench.data.store.failures import translated
+from workbench.data.store.storable import dumped
 from workbench.errors import ConfigurationError, QueryError, ReadOnlyError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _small(
     described = cursor.description or ()
     names = _unique([column.name for column in described])
     frame = pl.DataFrame(
-        [[value if isinstance(value, str) else orjson.dumps(value).decode() for value in row] for row in rows],
+        [[value if isinstance(value, str) else dumped(value) for value in row] for row in rows],
         schema=dict.fromkeys(names, pl.String),
         orient="row",
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
 import polars as pl
 from psycopg import sql
 
 from workbench.data.frames.transport import Transport
 from workbench.data.store.snapshots import rebuild_all
+from workbench.data.store.storable import dumped
 
 _CHAIN = sql.SQL(
     """
@@ -38,6 +38,6 @@ def with_states(transport: Transport, rows: pl.DataFrame) -> pl.DataFrame:
         links = part.select("step_number", "keyframe_step", "state").rows()
         for step, state in rebuild_all(links):
             if (run, step) in wanted:
-                built[run, step] = orjson.dumps(state).decode()
+                built[run, step] = dumped(state)
     states = [built[key] for key in zip(rows["execution_id"], rows["step_number"], strict=True)]
     return rows.with_columns(pl.Series("state", states, dtype=pl.String))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -34,6 +35,7 @@ from workbench.errors import (
     ConflictError,
     IngestError,
     MissingExtraError,
+    QueryError,
     StoreUnavailableError,
     UnknownFormatError,
     WorkbenchError,
@@ -42,6 +44,7 @@ from workbench.errors import (
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
+DEFECT = "a defect of Workbench kept it from being read"
 _TRIES = 4  # of a file that meets others
 
 
@@ -352,16 +355,35 @@ def _guarded(store: Store, job: _Job, *, is_alone: bool, keep_originals: bool, i
             raise
         return failed
     except Exception as error:
-        if not isinstance(job.reader, Guarded):
+        blamed = _blamed(error, job)
+        if blamed is None:
             raise
-        # A reader of another package handed on what nobody can store: that costs its file and no other.
-        blamed = job.reader.blamed(error, job.source)
         failed = _failed(blamed, job.source.name, job.source, job.reader.FORMAT)
         put_aside(store, job.source, job.reader.FORMAT, failed.error or "", keep_original=keep_originals)
         if is_alone:
             _attach(blamed, failed)
             raise blamed from error
         return failed
+
+
+def _blamed(error: Exception, job: _Job) -> IngestError | None:
+    """An error that costs its file and no other; ``None`` where it is not the file's."""
+    if isinstance(job.reader, Guarded):  # a reader of another package handed on what nobody can store
+        return job.reader.blamed(error, job.source)
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, QueryError) and not getattr(error, "is_cancelled", False):
+        why = f"the database refused what was read of it. {said}"
+    elif isinstance(error, WorkbenchError):
+        return None
+    else:
+        places = [frame for frame in traceback.extract_tb(error.__traceback__) if "workbench" in frame.filename]
+        where = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+        why = f"{DEFECT}: {type(error).__name__}{where}{said and f': {said}'}"
+    return IngestError(
+        f"{job.source.name}: {why.rstrip('.')}. Nothing of the file is stored. It is in the quarantine: a version of "
+        "Workbench that can read it does so on retry.",
+        path=job.source.name,
+    )
 
 
 def _nothing_in(report: FileReport) -> str:

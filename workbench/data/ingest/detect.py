@@ -19,6 +19,7 @@ __all__ = ["READERS", "SURE_ENOUGH", "Found", "Reader", "Skipped", "choose", "da
 # Those that read the tables of a database too: their module has ``parts(url) -> Iterator[Part]``.
 _OF_DATABASES = ("langgraph",)
 SURE_ENOUGH = 0.5
+_LATER_LINES = 10
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,9 +76,10 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
     if nothing is None:
         if format is not None:
             return reader(format)
-        sure, best = max(((each.detect(source.head), each) for each in usable()), key=lambda found: found[0])
-        if sure >= SURE_ENOUGH:
-            return best
+        for head in _heads(source.head):
+            sure, best = max(((each.detect(head), each) for each in usable()), key=lambda found: found[0])
+            if sure >= SURE_ENOUGH:
+                return best
     broken = nothing if format is not None else damage(source)
     if broken is not None:
         raise IngestError(f"{source.name}: {broken}.", path=source.name)
@@ -89,6 +91,22 @@ def choose(source: Source, *, format: str | None = None) -> Reader:
         reason=reason,
         known=names(),
     )
+
+
+def _heads(head: Head) -> Iterator[Head]:
+    """The beginning of a file and, if that tells nothing, of JSON lines what begins at a later line.
+
+    Readers tell a file by its first line, which may be the damaged one.
+    """
+    yield head
+    lines = head.data.splitlines(keepends=True)
+    if 2 * sum(line.startswith(b"{") for line in lines) < max(len(lines), 3):
+        return
+    at = 0
+    for line in lines[:_LATER_LINES]:
+        at += len(line)
+        if head.data.startswith(b"{", at):
+            yield Head(head.name, head.data[at:], is_whole=head.is_whole)
 
 
 def _broken() -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.data.ingest.normal import Run, Step
+from workbench.data.store.storable import storable_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,7 +123,7 @@ def _rows(file: FileReport) -> Iterator[tuple[Any, ...]]:
         if n or n_changed or n_lost:
             often = sorted(file.unknown.items(), key=lambda item: (-item[1], item[0]))
             names = " · ".join(f"{name} ×{times:,}" for name, times in often)
-            yield file.path, field, n, n_changed, how, n_lost, why, names if field == UNKNOWN else None
+            yield storable_text(file.path), field, n, n_changed, how, n_lost, why, names if field == UNKNOWN else None
 
 
 def _by_class(items: Iterable[Any]) -> dict[str, tuple[int, str | None]]:

@@ -15,7 +15,7 @@ import psycopg
 
 from workbench.data.ingest.detect import Reader
 from workbench.data.ingest.normal import Run
-from workbench.data.ingest.rows import clean, event_id, execution_id
+from workbench.data.ingest.rows import event_id, execution_id, key
 from workbench.data.ingest.turns import Turn
 
 
@@ -25,14 +25,14 @@ class Links:
     def __init__(self, reader: Reader) -> None:
         self._format = reader.FORMAT
         self._is_wanted = getattr(reader, "HAS_PARENTS", False)
-        self._own: dict[str, None] = {}
+        self._own: dict[str, uuid.UUID] = {}
         self._parents: dict[str, None] = {}
 
     def add(self, run: Run) -> None:
         """Take note of a run of the file."""
-        self._own[clean(run.source_id)] = None
+        self._own[key(run.source_id)] = execution_id(self._format, run.source_id)
         if run.parent_source_id is not None:
-            self._parents[clean(run.parent_source_id)] = None
+            self._parents[key(run.parent_source_id)] = None
 
     def write(self, connection: psycopg.Connection, turn: Turn) -> None:
         """Link what can be linked: runs of this file to any, and any to runs of this file."""
@@ -60,7 +60,7 @@ class Links:
                     everywhere = [row[0] for row in connection.execute(_RUNS, about)]
                 among = everywhere
             else:
-                among = [*(execution_id(self._format, own) for own in self._own), *([parent] if parent else [])]
+                among = [*self._own.values(), *([parent] if parent else [])]
             # The id of an event is made of its run's and its own source's: no search through all events is needed.
             found = {event_id(run, step): run for run in among if run != child}
             event = connection.execute(_FIRST_OF, [list(found)]).fetchone()

@@ -302,7 +302,8 @@ class _Incoming:
             "WITH written AS (INSERT INTO {table} AS old ({columns}) "
             "SELECT {columns} FROM {temporary} WHERE execution_id = ANY(%s) "
             "ON CONFLICT (id) DO UPDATE SET {assign}, row_version = old.row_version + 1 "
-            "WHERE ({old}) IS DISTINCT FROM ({new}) RETURNING old.xmax = 0 AS is_new) "
+            # Not by xmax: an updated row that somebody had locked for a foreign key may have none either.
+            "WHERE ({old}) IS DISTINCT FROM ({new}) RETURNING old.row_version = 1 AS is_new) "
             "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written",
             executions,
         ).fetchone()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workbench.data.ingest import fidelity
 from workbench.data.ingest.detect import Skipped
 from workbench.data.ingest.normal import BadLine
+from workbench.data.store.storable import storable_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +20,12 @@ MAX_BAD_LINES = 1000
 _SHOWN = 5
 _MAX_FILES = 50  # whose classes of fields a notebook shows
 _MAX_CHARS = 500
+_MAX_TEXT = 2_000
+
+
+def _plain(text: str) -> str:
+    """Text that quotes a file, as one that can be printed, stored and sent: what is in a file is anything."""
+    return storable_text(text, limit=_MAX_TEXT) or ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +52,10 @@ class Item:
     what: str
     count: int
     why: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", _plain(self.what))
+        object.__setattr__(self, "why", _plain(self.why))
 
     def __str__(self) -> str:
         return f"{self.count:,} × {self.what}" + (f" ({self.why})" if self.why else "")
@@ -98,6 +109,12 @@ class FileReport:
     secrets: Mapping[str, int] = field(default_factory=dict)
     fields: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "error", None if self.error is None else _plain(self.error))
+        set_(self, "bad", tuple(replace(bad, reason=_plain(bad.reason)) for bad in self.bad))
+        set_(self, "unknown", {_plain(name): n for name, n in self.unknown.items()})
 
     @property
     def counts(self) -> Counts:

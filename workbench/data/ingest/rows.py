@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import uuid
@@ -51,6 +52,7 @@ _MARKED = {
 }
 _TITLE_CHARS = 255  # tasks.title
 _RAW = "stored in a form jsonb accepts; the whole is kept in raw"
+_MAX_KEY_BYTES, _KEY_CHARS = 2_000, 200  # a btree takes rows of up to 2,704 bytes
 _MAX_TOKENS = 2**53  # what JSON numbers hold exactly
 _MAX_COST = 1e10  # agent_executions.cost is numeric(20, 10)
 
@@ -85,6 +87,15 @@ def n_states(run: Run) -> int:
 def clean(text: str) -> str:
     """Text without lone surrogates: a file name may hold any bytes, an id any escape."""
     return text.encode("utf-8", "replace").decode()
+
+
+def key(text: str) -> str:
+    """An id as a column with an index takes it: of a very long one the beginning, and a digest of the whole."""
+    told = storable_text(text) or ""
+    data = told.encode()
+    if len(data) <= _MAX_KEY_BYTES:
+        return told
+    return f"{told[:_KEY_CHARS]}… [cut: sha256 {hashlib.sha256(data).hexdigest()}]"
 
 
 def event_ids(execution: uuid.UUID, run: Run, *, first: int = 0) -> tuple[list[str], int]:
@@ -158,7 +169,7 @@ class RowMaker:
             storable_text(task.description),
             self._json(dict(task.metadata)).text,
             self.format,
-            storable_text(task.source_id),
+            self._key(task.source_id),
             self.import_id,
         )
 
@@ -173,18 +184,18 @@ class RowMaker:
             lasted = elapsed_ms(run.started_at, completed_at)
         metadata = dict(run.metadata)
         if run.parent_source_id is not None:
-            metadata["parent_source_id"] = run.parent_source_id
+            metadata["parent_source_id"] = key(run.parent_source_id)
         if run.spawned_by is not None:
             metadata["spawned_by"] = run.spawned_by
         if run.parent_source_id is not None or run.spawned_by is not None:
             metadata["link"] = run.link or "spawned"
         if run.spawns:
-            metadata["spawns"] = dict(run.spawns)
+            metadata["spawns"] = {key(child): step for child, step in run.spawns.items()}
         usage, cost = self._usage(run.usage), self._cost(run.cost_usd)
         return (
             self.id_of(run),
             task_id(self.format, run.task.source_id) if run.task else None,
-            _label(run.agent_type) or self.format,
+            self._key_label(run.agent_type) or self.format,
             _label(run.name),
             _label(run.model),
             run.status if run.status in EXECUTION_STATUSES else "completed",
@@ -196,12 +207,12 @@ class RowMaker:
             storable_text(run.error),
             _label(run.error_type),
             self._json(metadata).text,
-            _label(run.trace_id),
+            self._key_label(run.trace_id),
             lasted,
             None if not usage else self._json(usage).text,
             cost,
             self.format,
-            storable_text(run.source_id),
+            self._key(run.source_id),
             self.import_id,
             None if cost is None else "source",
             self.reported(run),
@@ -280,7 +291,7 @@ class RowMaker:
                     step.severity if step.severity in SEVERITIES else "info",
                     _stamp(step.timestamp),
                     self._positive(step.duration_ms, "duration"),
-                    _label(step.trace_id),
+                    self._key_label(step.trace_id),
                     _label(step.span_id),
                     _label(step.parent_span_id),
                     data,
@@ -329,7 +340,17 @@ class RowMaker:
 
     def lane(self, run: Run, step: Step | None = None) -> str:
         """The lane of a step: its agent, else what kind of agent the run is of."""
-        return (_label(step.agent) if step is not None else None) or _label(run.agent_type) or self.format
+        return (_label(step.agent) if step is not None else None) or self._key_label(run.agent_type) or self.format
+
+    def _key(self, text: str) -> str:
+        short = key(text)
+        if len(short) < len(text):
+            self.source.changed("id", "longer than an index takes: its beginning and a digest of the whole are stored")
+        return short
+
+    def _key_label(self, value: Any) -> str | None:
+        label = _label(value)
+        return None if label is None else self._key(label)
 
     def json(self, value: Any) -> str:
         """A value as JSON that a column takes."""

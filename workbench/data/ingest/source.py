@@ -347,7 +347,8 @@ class Source:
         """
         data = self.read_bytes().removeprefix(_UTF8_BOM)
         if not data.strip():
-            raise IngestError(f"{self.name} is empty.", path=self.name)
+            reason = f"cannot be read: {self.damage.pop().reason}" if self.damage else "is empty"
+            raise IngestError(f"{self.name} {reason}.", path=self.name)
         try:
             parsed = parse(data)
         except ValueError as error:

@@ -27,6 +27,7 @@ from workbench.data.ingest.rows import (
     RowMaker,
     clean,
     import_id,
+    key,
     n_states,
 )
 from workbench.data.ingest.source import Source
@@ -102,7 +103,7 @@ class Writer:
         """Write a run, now or together with the next ones."""
         execution = self._maker.id_of(run)
         if self._rebuilt is not None and execution not in self._rebuilt.runs:
-            if run.task is not None and clean(run.task.source_id) in self._rebuilt.tasks:
+            if run.task is not None and key(run.task.source_id) in self._rebuilt.tasks:
                 self._write_tasks([run])
             return
         if execution in self._seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ from workbench.data.secrets.scan import (
     name_of,
     nested_json,
 )
+from workbench.data.store.storable import dumped
 
 _LONG_ENOUGH = 8  # a shorter known secret would be found in ordinary words
 
@@ -148,14 +148,6 @@ class Redactor:
     def _marked(self, rule: str) -> str:
         self.counts[rule] += 1
         return marker(rule)
-
-
-def dumped(value: Any) -> str:
-    """JSON text; orjson refuses what is deeper than some 250 levels, which a stored document may be."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def secrets_of_json(text: str | bytes) -> dict[str, str]:

@@ -13,8 +13,10 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
+import orjson
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.json import set_json_loads
 from pydantic import SecretStr
 from sqlalchemy import event
 
@@ -181,6 +183,12 @@ class Store:
         return engine
 
     def _connect(self) -> psycopg.Connection:
+        connection = self._connected()
+        # Postgres writes 1e30 as 31 digits: read as an integer, it could not be written again as what it was.
+        set_json_loads(orjson.loads, connection)
+        return connection
+
+    def _connected(self) -> psycopg.Connection:
         """A new connection; waits for a server that is starting, and starts the embedded one again if it died."""
         deadline = time.monotonic() + self.settings.connect_timeout_s
         while True:

@@ -71,6 +71,14 @@ def storable(value: Any, *, limit: int = MAX_CHARS, finite: bool = False) -> Sto
     return Stored(data.decode())
 
 
+def dumped(value: Any) -> str:
+    """JSON text of a stored value; orjson refuses what is deeper than some 250 levels, which it may be."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def storable_text(text: str | None, *, limit: int = MAX_CHARS) -> str | None:
     """Text for a ``text`` column: the same rules for NUL, lone surrogates and length as in :func:`storable`."""
     if text is None or (len(text) <= limit and "\0" not in text and _is_utf8(text)):

@@ -23,6 +23,7 @@ from workbench.data.ingest.formats.claude_steps import Finisher
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
 from workbench.data.ingest.source import Head, Record, Source
+from workbench.data.store.storable import storable
 
 FORMAT = "claude-code"
 TITLE = "Claude Code sessions (.jsonl) and web exports (.json)"
@@ -57,7 +58,8 @@ def _likeness(record: dict[str, Any]) -> float:
     if kind == "queue-operation" and "operation" in record:
         return 0.8
     # A cut-down transcript: typed lines that carry an Anthropic message.
-    return 0.6 if kind in _TYPES and isinstance(message, dict) and "content" in message else 0.0
+    is_typed = isinstance(kind, str) and kind in _TYPES
+    return 0.6 if is_typed and isinstance(message, dict) and "content" in message else 0.0
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
@@ -92,6 +94,14 @@ def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:
     return Steps(session.n_lines, lambda: Finisher(session).steps(session.source.again(lines())))
 
 
+def _own(entry: Any) -> bytes:
+    """The bytes that an entry of a document would be as a line; of one that no JSON holds, in Python's way."""
+    try:
+        return orjson.dumps(entry)
+    except TypeError:  # an integer of more than 64 bits, a lone surrogate, nesting beyond its depth
+        return storable(entry, limit=2**62).text.encode()
+
+
 def _records(source: Source) -> Iterator[Record | BadLine]:
     if "loglines" not in source.head.keys:
         yield from source.records()
@@ -103,7 +113,7 @@ def _records(source: Source) -> Iterator[Record | BadLine]:
         return
     for index, entry in enumerate(entries):
         if isinstance(entry, dict):
-            yield Record(index + 1, entry, orjson.dumps(entry, default=str))
+            yield Record(index + 1, entry, _own(entry))
         else:
             yield BadLine(None, f"logline {index}: expected a JSON object")
 

@@ -23,6 +23,10 @@ ZIP_MAGIC = b"PK\x03\x04"
 _STORED, _DEFLATED, _ZSTD = 0, 8, 93
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _HAS_DESCRIPTOR = 0x08
+# ValueError and OverflowError: the directory says that an entry lies before the file begins, or has no number at all.
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, zstandard.ZstdError, ValueError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +49,10 @@ class Archive:
 
     def __init__(self, source: Source) -> None:
         self.problem: str | None = None
-        self._stream: BinaryIO = io.BytesIO(source.read_bytes()) if source.is_gzip else source.open()
+        self._stream: BinaryIO = source.open()
+        if not self._stream.seekable():  # packed once more, or taken for text
+            self._stream.close()
+            self._stream = io.BytesIO(source.read_bytes())
         self._zip: zipfile.ZipFile | None = None
         self._found: dict[str, Entry] = {}
         try:
@@ -77,7 +84,7 @@ class Archive:
             return Entry(name, problem=f"it is compressed by method {info.compress_type}, which cannot be read here")
         except RuntimeError as error:  # encrypted
             return Entry(name, problem=str(error))
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, zstandard.ZstdError) as error:
+        except _DAMAGES as error:
             return Entry(name, problem=f"its data is damaged ({error})")
 
     def close(self) -> None:

@@ -15,12 +15,14 @@ from workbench.data.ingest.formats.langgraph_tables import Postgres, SQLite
 from workbench.data.ingest.formats.langgraph_thread import read_thread
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.source import Head, Source
+from workbench.errors import IngestError
 
 FORMAT = "langgraph"
 TITLE = "LangGraph checkpoint tables (postgresql://… or a .sqlite file)"
 HAS_PARENTS = True
 
 _MAGIC = b"SQLite format 3\0"
+_DAMAGES = (sqlite3.Error, UnicodeDecodeError)
 
 
 def detect(head: Head) -> float:
@@ -53,10 +55,15 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     with closing(_opened(source)) as connection:
         try:
             tables = SQLite(connection)
-            for thread in tables.threads():
-                yield from read_thread(tables, thread, source)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+            threads = tables.threads()
+        except _DAMAGES as error:
             yield BadLine(None, f"SQLite: {error}")
+            return
+        for thread in threads:
+            try:
+                yield from read_thread(tables, thread, source)
+            except _DAMAGES as error:
+                yield BadLine(None, f"thread {thread!r}: SQLite: {error}")
 
 
 def _opened(source: Source) -> sqlite3.Connection:
@@ -66,6 +73,9 @@ def _opened(source: Source) -> sqlite3.Connection:
     else:
         data = bytearray(source.read_bytes())
         data[18:20] = b"\1\1" if data[18:20] == b"\2\2" else data[18:20]  # a journal cannot lie beside memory
+        if not data:
+            reason = f"cannot be read: {source.damage.pop().reason}" if source.damage else "is empty"
+            raise IngestError(f"{source.name} {reason}.", path=source.name)
         connection = sqlite3.connect(":memory:")
         connection.deserialize(bytes(data))
     connection.text_factory = lambda data: data.decode("utf-8", "replace")

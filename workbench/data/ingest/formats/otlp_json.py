@@ -53,15 +53,15 @@ def is_request(value: Any) -> bool:
 
 def from_json(request: Mapping[str, Any], *, line: int | None = None) -> Iterator[Item]:
     """Read one request of any signal, given as parsed JSON."""
-    for group in _rows(request, "resourceSpans"):
-        for span, resource, scope in _leaves(group, ("scopeSpans", "instrumentationLibrarySpans"), "spans"):
-            yield _json_span(span, resource, scope, line)
-    for group in _rows(request, "resourceLogs"):
-        for record, resource, scope in _leaves(group, ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
-            yield _json_log(record, resource, scope, line)
-    for group in _rows(request, "resourceMetrics"):
-        for metric, resource, scope in _leaves(group, ("scopeMetrics", "instrumentationLibraryMetrics"), "metrics"):
-            yield from _json_metric(metric, resource, scope, line)
+    for found in _leaves(request, "resourceSpans", ("scopeSpans", "instrumentationLibrarySpans"), "spans"):
+        yield Unread(found, line=line) if isinstance(found, str) else _json_span(*found, line)
+    for found in _leaves(request, "resourceLogs", ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
+        yield Unread(found, line=line) if isinstance(found, str) else _json_log(*found, line)
+    for found in _leaves(request, "resourceMetrics", ("scopeMetrics", "instrumentationLibraryMetrics"), "metrics"):
+        if isinstance(found, str):
+            yield Unread(found, line=line)
+        else:
+            yield from _json_metric(*found, line)
 
 
 def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
@@ -230,23 +230,54 @@ def _float(value: Any) -> Any:
         return value
 
 
-def _leaves(group: Any, scopes: tuple[str, ...], leaf: str) -> Iterator[tuple[Any, dict[str, Any], dict[str, Any]]]:
-    """Each span, record or metric of one resource, with its resource's and its scope's attributes."""
-    if not isinstance(group, Mapping):
-        return
-    resource = _field(group, "resource")
-    resource_attributes = _attributes(_field(resource, "attributes")) if isinstance(resource, Mapping) else {}
-    for scope_group in (row for name in scopes for row in _rows(group, name)):
-        scope = _field(scope_group, "scope") or _field(scope_group, "instrumentationLibrary") or {}
-        about = scope_of(
-            _text(_field(scope, "name")) if isinstance(scope, Mapping) else None,
-            _text(_field(scope, "version")) if isinstance(scope, Mapping) else None,
-            _attributes(_field(scope, "attributes")) if isinstance(scope, Mapping) else {},
-            _text(_field(scope_group, "schemaUrl")),
-        )
-        leaves = _field(scope_group, leaf)
-        for item in leaves if isinstance(leaves, list) else ():
-            yield item, resource_attributes, about
+_Leaf = tuple[Any, dict[str, Any], dict[str, Any]]
+
+
+def _leaves(request: Any, root: str, scopes: tuple[str, ...], leaf: str) -> Iterator[_Leaf | str]:
+    """Each span, record or metric with its resource's and its scope's attributes, or why one cannot be reached."""
+    for group in _listed(request, root):
+        if isinstance(group, str):
+            yield group
+            continue
+        if not any(_field(group, name) is not None for name in scopes):
+            if strange := group.keys() - _OF_GROUPS:
+                yield f"{root} holds an object without {scopes[0]}: it has {', '.join(map(repr, sorted(strange)[:3]))}"
+            continue
+        resource = _field(group, "resource")
+        resource_attributes = _attributes(_field(resource, "attributes")) if isinstance(resource, Mapping) else {}
+        for scope_group in (row for name in scopes for row in _listed(group, name)):
+            if isinstance(scope_group, str):
+                yield scope_group
+                continue
+            scope = _field(scope_group, "scope") or _field(scope_group, "instrumentationLibrary") or {}
+            about = scope_of(
+                _text(_field(scope, "name")) if isinstance(scope, Mapping) else None,
+                _text(_field(scope, "version")) if isinstance(scope, Mapping) else None,
+                _attributes(_field(scope, "attributes")) if isinstance(scope, Mapping) else {},
+                _text(_field(scope_group, "schemaUrl")),
+            )
+            leaves = _field(scope_group, leaf)
+            if isinstance(leaves, list):
+                for item in leaves:
+                    yield item, resource_attributes, about
+            elif leaves is not None:
+                yield f"{leaf} is {_kind(leaves)}, not a list"
+            elif strange := scope_group.keys() - _OF_SCOPES:
+                yield f"{scopes[0]} holds an object without {leaf}: it has {', '.join(map(repr, sorted(strange)[:3]))}"
+
+
+_OF_GROUPS = {"resource", "schemaUrl", "schema_url"}
+_OF_SCOPES = {"scope", "instrumentationLibrary", "instrumentation_library", "schemaUrl", "schema_url"}
+
+
+def _listed(record: Any, name: str) -> Iterator[Mapping[str, Any] | str]:
+    """The objects of a list, and what is wrong with what is none."""
+    value = _field(record, name)
+    if isinstance(value, list):
+        for row in value:
+            yield row if isinstance(row, dict) else f"{name} holds {_kind(row)}, not an object"
+    elif value is not None:
+        yield f"{name} is {_kind(value)}, not a list"
 
 
 def _rest(record: Mapping[str, Any], placed: tuple[str, ...]) -> dict[str, Any]:
@@ -324,4 +355,6 @@ def _text(value: Any) -> str | None:
 
 
 def _kind(value: Any) -> str:
-    return {list: "a list", str: "text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
+    return {list: "a list", str: "text", type(None): "null", bool: "true or false", dict: "an object"}.get(
+        type(value), "a number"
+    )

@@ -173,7 +173,7 @@ def _judge(run: Run, simulation: Mapping[str, Any]) -> None:
     reward = mapping(simulation.get("reward_info"))
     reason = simulation.get("termination_reason")
     run.score = number(reward.get("reward"))
-    if reason is not None and reason not in _ENDED_WELL:
+    if reason is not None and not (isinstance(reason, str) and reason in _ENDED_WELL):
         run.status, run.error_type, run.error = "failed", str(reason), f"The episode ended with {reason}."
     elif run.score == 0:
         missed = [name for name, value in mapping(reward.get("reward_breakdown")).items() if value == 0]

@@ -1,0 +1,248 @@
+"""What the fuzzer found, each as the smallest file that showed it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from good_files import good_files
+from histories import KINDS, claude_line, counts, dumps, gemini, inspect_eval, otlp_span, tau2
+
+import workbench
+from workbench.data.ingest import batch, ingest
+from workbench.data.ingest.detect import choose
+from workbench.data.ingest.formats import claude_code, langgraph, otlp, swe_agent
+from workbench.data.ingest.formats import tau2 as tau2_reader
+from workbench.data.ingest.formats.inspect_archive import Archive
+from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.report import FileReport, Item
+from workbench.data.ingest.rows import key
+from workbench.data.ingest.source import Source
+from workbench.data.store.engine import Store
+from workbench.errors import IngestError, QueryError
+
+
+def put(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def long_id(start: str) -> str:
+    """One that does not compress: an index keeps compressed what does."""
+    return start + "".join(f"{n * 2654435761 % 2**32:08x}" for n in range(600))
+
+
+def test_a_type_that_is_no_text_is_no_claude_line() -> None:
+    """A line whose type is a list or an object is passed by when files are told apart."""
+    for kind in ([1], {"a": 1}):
+        line = dumps({"type": kind, "message": {"content": "x"}})
+        assert claude_code.detect(Source.from_bytes(line).head) == 0
+
+
+def test_an_integer_that_orjson_refuses_in_a_web_export() -> None:
+    """An entry of a web export with an integer over 64 bits is a step like others."""
+    data = dumps({"loglines": [claude_line(0, big=10**30), claude_line(1)]})
+
+    [run] = claude_code.read(Source.from_bytes(data, "export.json"))
+
+    assert isinstance(run, Run)
+    assert len(run.steps) == 2
+
+
+def test_a_termination_reason_that_is_no_text() -> None:
+    """A reason that is a list is one that the format does not know: the run failed."""
+    data = tau2().replace(b'"user_stop"', b'["user_stop"]')
+
+    runs = [item for item in tau2_reader.read(Source.from_bytes(data, "results.json")) if isinstance(item, Run)]
+
+    assert {run.status for run in runs} == {"failed"}
+
+
+@pytest.mark.parametrize("start", [b"\xff\xfe", b"\xfe\xff"])
+def test_a_log_with_the_mark_of_utf16(start: bytes) -> None:
+    """A ``.eval`` file that begins as UTF-16 text does is refused as no zip, or read as far as it goes."""
+    from workbench.data.ingest.formats import inspect_log
+
+    with pytest.raises(IngestError, match=r"log\.eval"):
+        list(inspect_log.read(Source.from_bytes(start + b"not a zip at all", "log.eval")))
+
+
+def test_an_entry_that_lies_before_its_archive() -> None:
+    """A zip whose beginning is lost is read as far as its directory is true; the rest is said to be damaged."""
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("a", "b", "c"):
+            archive.writestr(name, name * 500)
+    data = out.getvalue()
+    last = data.index(b"PK\x03\x04", 600)
+
+    with Archive(Source.from_bytes(data[last:], "log.eval")) as archive:
+        entries = [archive.read(name) for name in archive.names()]
+
+    assert any(entry.problem and "damaged" in entry.problem for entry in entries)
+    assert len(inspect_eval()) > 100
+
+
+def test_a_hollow_gzip_is_said_to_be_damaged_not_empty() -> None:
+    """What a cut gzip stream holds nothing of is damaged, in a document and in a database."""
+    packed = gzip.compress(KINDS["swe-agent"].make())[:12]
+
+    for module, name in ((swe_agent, "run.traj"), (langgraph, "memory.sqlite")):
+        with pytest.raises(IngestError, match=rf"{name} cannot be read: the gzip stream is cut off"):
+            list(module.read(Source.from_bytes(packed, name)))
+
+
+def test_a_damaged_thread_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file of checkpoints in which one thread cannot be decoded, the other threads are read."""
+    data = next(seed.data for seed in good_files() if seed.name == "memory.sqlite")
+    whole = list(langgraph.read(Source.from_bytes(data, "m.sqlite")))
+
+    def read_thread(tables: Any, thread: str, source: Source) -> Any:
+        if thread == "1":
+            raise langgraph.sqlite3.DatabaseError("database disk image is malformed")
+        return real(tables, thread, source)
+
+    real = langgraph.read_thread
+    monkeypatch.setattr(langgraph, "read_thread", read_thread)
+    bad, *others = langgraph.read(Source.from_bytes(data, "m.sqlite"))
+
+    assert bad == BadLine(None, "thread '1': SQLite: database disk image is malformed")
+    assert len(others) == len(whole) - 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"resourceSpans": {"a": 1}}, "resourceSpans is an object, not a list"),
+        ({"resourceSpans": ["x"]}, "resourceSpans holds text, not an object"),
+        ({"resourceSpans": [{"d": 1}]}, "resourceSpans holds an object without scopeSpans: it has 'd'"),
+        ({"resourceSpans": [{"scopeSpans": [7]}]}, "scopeSpans holds a number, not an object"),
+        ({"resourceSpans": [{"scopeSpans": [{"spans": "x"}]}]}, "spans is text, not a list"),
+        ({"resourceSpans": [{"scopeSpans": [{"x": 1}]}]}, "scopeSpans holds an object without spans: it has 'x'"),
+    ],
+)
+def test_what_stands_in_the_place_of_spans_is_reported(request_: Any, reason: str) -> None:
+    """A part of a request that leads to no span is a bad line; one that is empty is not."""
+    empty = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {}, "spans": []}]}]}
+    good = {"resourceSpans": [{"scopeSpans": [{"spans": [otlp_span(0)]}]}]}
+    source = Source.from_bytes(b"\n".join(map(dumps, (good, request_, empty))), "trace.jsonl")
+
+    bad = [item for item in otlp.read(source) if isinstance(item, BadLine)]
+
+    assert bad == [BadLine(2, reason)]
+
+
+@pytest.mark.parametrize("kind", ["openinference", "langsmith", "otlp", "hub-chat"])
+def test_a_damaged_first_line_does_not_hide_the_format(kind: str) -> None:
+    """Files of lines are told by a later line where the first is damaged; other text is still something else."""
+    lines = KINDS[kind].make(5).splitlines()
+
+    spoilt = b"\n".join([b'{"broken": &', *lines[1:]])
+
+    assert kind == choose(Source.from_bytes(spoilt, KINDS[kind].name)).FORMAT
+    with pytest.raises(IngestError, match="not agent history"):
+        choose(Source.from_bytes(b"# Notes\n\nOne span:\n" + lines[1], "notes.txt"))
+
+
+@pytest.mark.parametrize("kind", ["tau2", "otlp", "gemini-cli"])
+def test_ids_longer_than_an_index_takes(store: Store, tmp_path: Path, kind: str) -> None:
+    """Long ids of tasks, traces and sessions are stored cut, with a digest; read again nothing is added."""
+    made = {
+        "tau2": tau2().replace(b'"task_id": "0"', b'"task_id": "%s"' % long_id("t").encode()),
+        "otlp": dumps(
+            {"resourceLogs": [{"scopeLogs": [{"logRecords": [
+                {"body": {"stringValue": "x"}, "timeUnixNano": "1700000000000000000", "attributes": [
+                    {"key": "session.id", "value": {"stringValue": long_id("s")}}]}]}]}]}
+        ),
+        "gemini-cli": gemini().replace(b'"5e551000"', b'"%s"' % long_id("g").encode()),
+    }  # fmt: skip
+    path = put(tmp_path, "trace.jsonl" if kind == "otlp" else "results.json", made[kind])
+
+    first, again = (ingest(store, path, progress=False).files[0] for _ in range(2))
+
+    assert (first.outcome, again.outcome) == ("new", "already there")
+    assert any("longer than an index takes" in item.why for item in first.changed)
+
+
+def test_keys_are_told_apart_and_stay_what_they_are() -> None:
+    """Two long ids with one beginning make two keys, a short one is its own, and a key is its own key."""
+    a, b = key(long_id("x") + "a"), key(long_id("x") + "b")
+
+    assert a != b
+    assert (key(a), key("short"), key("a\0\ud800")) == (a, "short", "a␀�")
+    assert len(a.encode()) < 2_000
+
+
+def test_what_a_report_quotes_can_be_shown(bench: workbench.Workbench, tmp_path: Path) -> None:
+    """Surrogates and NUL in keys, reasons and file names make no report that cannot be printed or be a table."""
+    line = json.dumps(claude_line(0)).encode()[:-1] + b', "\\ud800\\u0000": 1}'
+    name = b"s\xff.jsonl".decode("utf-8", "surrogateescape")
+
+    report = bench.ingest(put(tmp_path, name, line), progress=False)
+    quoting = FileReport("x", bad=(BadLine(1, "no \ud800"),), lost=(Item("\ud800", 1, "\0"),), error="\udfff")
+
+    [file] = report.files
+    assert file.unknown
+    assert not [key for key in file.unknown if "\ud800" in key or "\0" in key]
+    assert report.fidelity().height
+    for text in (quoting.error, quoting.bad[0].reason, str(quoting.lost[0])):
+        assert (text or "").encode()
+    assert "\0" not in str(quoting.lost[0])
+
+
+def test_a_number_of_31_digits_can_be_exported(bench: workbench.Workbench, tmp_path: Path) -> None:
+    """A float that Postgres writes as a long integer comes back as a float, in a trajectory too."""
+    bench.ingest(put(tmp_path, "session.jsonl", dumps(claude_line(0, size=1e30)) + b"\n"), progress=False)
+
+    [run] = bench.executions()["id"].to_list()
+    document = json.loads(bench.export(run, format="atif"))  # type: ignore[arg-type]
+    with bench.store.raw() as connection:
+        [(value,)] = connection.execute("SELECT data->'extra'->'size' FROM workbench.observability_events").fetchall()
+
+    assert (value, type(value)) == (1e30, float)
+    assert "1e+30" in json.dumps(document)
+
+
+def test_a_depth_that_orjson_does_not_write_can_be_exported(bench: workbench.Workbench, tmp_path: Path) -> None:
+    """A value 300 levels deep is in the trajectory of its run."""
+    deep: Any = "bottom"
+    for _ in range(300):
+        deep = [deep]
+    bench.ingest(put(tmp_path, "session.jsonl", dumps(claude_line(0, deep=deep)) + b"\n"), progress=False)
+
+    [run] = bench.executions()["id"].to_list()
+
+    assert b"bottom" in bench.export(run, format="atif")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("x"), f"{batch.DEFECT}: KeyError at batch.py:"),
+        (QueryError("index row size 4840 exceeds"), "the database refused what was read of it. index row size 4840"),
+    ],
+)
+def test_a_defect_costs_one_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """What nobody foresaw makes its file a failed one, with what happened and where; the others are read."""
+    first = put(tmp_path, "a.jsonl", KINDS["claude-code"].make())
+    put(tmp_path, "b.jsonl", KINDS["otlp"].make())
+
+    def read(source: Source) -> Any:
+        raise error
+
+    monkeypatch.setattr(claude_code, "read", read)
+    report = ingest(store, tmp_path, progress=False)
+
+    assert [file.outcome for file in report.files] == ["failed", "new"]
+    assert said in (report.files[0].error or "")
+    assert counts(store) == (1, 4)
+    with pytest.raises(IngestError, match=r"a\.jsonl"):
+        ingest(store, first, progress=False)
