@@ -189,6 +189,61 @@ def test_how_a_call_ended(output: Any, is_error: bool | None, duration_ms: float
     assert (run.steps[2].severity == "error") == (is_error is True)
 
 
+def test_echoes_are_counted() -> None:
+    """Of events that say what items say, only as many repeat one as there are items, the first ones."""
+    r = Rollout()
+    for said in ("Go.", "Go.", "Done."):
+        r.message("assistant", said)
+    for said in ("Go.", "Go.", "Go.", "Done.", "Done."):
+        r.event("agent_message", message=said)
+    run = one(r.bytes())
+
+    assert [step.event_type for step in run.steps[4:]] == ["log", "log", "message", "log", "message"]
+
+
+def test_each_call_has_its_own_duration() -> None:
+    """Calls in a row, answered in another order; one that only an event tells of lasts until its answer."""
+    r = Rollout()
+    for call in ("c1", "c2", "c3"):
+        r.item("function_call", name=call, call_id=call, arguments="{}")
+    r.event("exec_command_end", call_id="e1", command=["ls"], duration={"secs": 9, "nanos": 0})
+    for call in ("e1", "c2", "c1"):
+        r.item("function_call_output", call_id=call, output="ok")
+    run = one(r.bytes())
+
+    assert [step.duration_ms for step in run.steps[1:5]] == [6000.0, 4000.0, None, 1000.0]
+    assert [step.name for step in run.steps[5:]] == ["exec_command", "c2", "c1"]
+    assert [step.mark for step in run.steps[1:5]] == [None, None, "unfinished", None]
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["behind the answer", "before the answer"])
+def test_the_event_of_an_end_tells_the_error(is_late: bool) -> None:
+    """Wherever the event stands; of two the last one counts, and an event about something else stays out of it."""
+    r = Rollout()
+    r.item("function_call", name="shell", call_id="c1", arguments="{}")
+    r.event("patch_apply_end", call_id="c1", success=False, stderr="first", duration={"secs": 1, "nanos": 0})
+    r.item("function_call_output", call_id="c1", output=["no"])
+    r.event("patch_apply_end", call_id="c1", success=False, stderr="last", duration={"secs": 2, "nanos": 0})
+    if not is_late:
+        r.lines[3:5] = r.lines[4], r.lines[3]
+    run = one(r.bytes())
+
+    [answer] = [step for step in run.steps if step.event_type == "tool_result"]
+    assert (answer.error, run.steps[1].duration_ms) == ({"type": "ToolError", "message": "last"}, 2000.0)
+
+
+def test_the_end_of_a_call_is_no_answer() -> None:
+    """An error told of before the turn ends is how it ended, though the end of a call stands between."""
+    r = Rollout()
+    r.item("function_call", name="shell", call_id="c1", arguments="{}")
+    r.event("error", message="limit", codex_error_info="usage_limit")
+    r.event("exec_command_end", call_id="c1", exit_code=0)
+    r.event("task_complete", last_agent_message=None)
+    run = one(r.bytes())
+
+    assert (run.status, run.error) == ("failed", "limit")
+
+
 def test_calls_that_only_an_event_tells_of() -> None:
     """Tools of servers, searches and commands without an item are calls that hold their result."""
     r = Rollout()

@@ -184,6 +184,7 @@ class Session:
         if self._said.has_prompts:  # what the user typed is told by its event, not by how it begins
             acts[not_typed] &= 0xFF - PROMPT
         self._told, self._told_lines = [], array("q")
+        self._said, self._ids = Said(), Ids(self.source)  # of no use from here on, and large
 
     @property
     def n_prompts(self) -> int:

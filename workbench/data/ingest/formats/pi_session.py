@@ -190,6 +190,7 @@ class Session:
     def close(self) -> None:
         """All entries have been taken: tell the branch where the session stands, and what was copied."""
         self._settle()
+        self._ids = Ids(self.source)  # of no use from here on, and large
         acts = np.frombuffer(self._acts, dtype=np.uint8)
         self.tree.grow(acts & PROMPT != 0)
         self.is_copied = np.frombuffer(self._times, dtype=np.int64) < self._since
