@@ -38,7 +38,7 @@ def test_bad_lines_are_reported_and_no_failure(ask: Callable[..., Answer], put: 
 
     assert (told.code, as_json.code) == (0, 0)
     assert told.out.splitlines()[-1].endswith("1 line could not be read")
-    assert told.out.splitlines()[-1].startswith("1 file: 1 executions")
+    assert told.out.splitlines()[-1].startswith("1 file: 1 execution")
     assert f"{path}:2: " in told.err
     assert (as_json.json["ok"], as_json.json["n_bad"]) == (True, 1)
 
