@@ -182,7 +182,7 @@ def test_the_whole_folder(store: Store, shared_data: Path) -> None:
     report = ingest(store, shared_data, progress=False)
     again = ingest(store, shared_data, progress=False)
 
-    without_files = {"mlflow", "langsmith", "langgraph", "sts", "hub-chat", "columns"}
+    without_files = {"mlflow", "langsmith", "langgraph", "sts", "hub-chat", "columns", "workbench-bundle"}
     assert {file.format for file in report.files} == set(READERS) - without_files
     assert {name for name in FILES if name not in {file.path.partition("data/")[2] for file in report.files}} == set()
     assert [file.error for file in report.files if file.error] == []

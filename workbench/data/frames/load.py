@@ -403,7 +403,8 @@ class Frames:
         allowed = [name for name in _FILTERS[frame].__annotations__ if name not in _SHAPE]
         unknown = [name for name in given if name not in allowed and not (name == "runs" and frame in _OF_RUNS)]
         if unknown:
-            close = difflib.get_close_matches(unknown[0], allowed, 1)
+            begun = [name for name in allowed if name.startswith(unknown[0])]
+            close = begun or difflib.get_close_matches(unknown[0], allowed, 1)
             raise TypeError(
                 f"{frame}() has no filter {unknown[0]!r}."
                 + (f" Did you mean {close[0]!r}?" if close else "")

@@ -80,8 +80,10 @@ class Steps(Tree[Step]):
 
     def fill(self, run: Run, source: Source | None) -> None:
         """Give a run its steps and what follows from them: times, model, tokens and cost."""
-        top = self.tops[0] if len(self.tops) == 1 else None
-        told = (top.usage, top.cost_usd) if top is not None and top.parent_span_id is None else (None, None)
+        # Others on top are orphans: what is around them may lie in a file that comes later.
+        roots = [step for step in self.tops if step.parent_span_id is None]
+        top = roots[0] if len(roots) == 1 else None
+        told = (top.usage, top.cost_usd) if top is not None else (None, None)
         self.count_once(source)
         if top is not None:  # what it repeats of the steps inside it is what the source gives as the whole
             run.reported_usage = told[0] if top.usage is None else None
