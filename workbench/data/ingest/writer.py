@@ -248,8 +248,8 @@ class Writer:
         for note, n in self._source.notes.items():
             notes[note.kind].append(Item(tell(note.what), n, tell(note.why)))
         unknown: Counter[str] = Counter()
-        for key, n in self._maker.fidelity.unknown.most_common():
-            unknown[tell(key)] += n
+        for field, n in self._maker.fidelity.unknown.most_common():
+            unknown[tell(field)] += n
         return FileReport(
             path=self._source.name,
             format=self._format,
