@@ -25,7 +25,7 @@ from workbench.data.ingest.report import MAX_BAD_LINES, FileReport, IngestReport
 FILES = max(int(os.environ.get("WORKBENCH_FUZZ", "0")) // 20, 100)
 SEED = int(os.environ.get("WORKBENCH_FUZZ_SEED", "1"))
 _BATCH = 50
-_LINES, _SPOILT, _ROUNDS = 20, 4, 6
+_LINES, _SPOILT, _ROUNDS = 20, 4, 3
 _MAX_BYTES = 60_000  # of a good file: a hundred long ones cost minutes
 _IDS = ("5e551000", "0af76519", "00000000-0000-4000-8000")  # the beginnings of all ids of runs and lines
 _EMPTY = re.compile(

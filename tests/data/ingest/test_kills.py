@@ -23,7 +23,7 @@ from histories import claude_line, dumps
 from workbench.data.ingest import ingest
 from workbench.data.store.engine import Store
 
-N_KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "6"))
+N_KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "4"))
 SEED = int(os.environ.get("WORKBENCH_TEST_SEED", "2026"))
 N_LINES, SMALL, LARGE = 20_000, 450, 2_000  # 40 files of 450 lines and one of 2,000
 BAD_SHARE = 0.01

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import workbench
 from workbench.data.ingest.database import Address
+from workbench.data.ingest.formats import langgraph_thread
 from workbench.data.ingest.formats.langgraph_values import decode
 from workbench.data.store.server import EmbeddedServer
 from workbench.errors import ConfigurationError, IngestError, UnknownFormatError
@@ -277,7 +279,8 @@ def test_the_async_saver_writes_what_is_read(bench: workbench.Workbench, url: st
             for state in found
         }, []
 
-    expected, _ = asyncio.run(run())
+    with ThreadPoolExecutor(1) as thread:  # Playwright's loop runs in this one, once a browser test has been here
+        expected, _ = thread.submit(lambda: asyncio.run(run())).result()
     bench.ingest(url, progress=False)
 
     assert recorded(bench, run_of(bench)) == expected
@@ -539,3 +542,15 @@ def test_a_run_that_changed_in_its_middle_keeps_no_state_of_the_old_numbering(
     assert "late" in [step["name"] for step in steps(bench, run)]
     assert recorded(bench, run) == history(graph, "1")
     assert len(bench.snapshots(run["id"])) == 5
+
+
+def test_a_message_that_got_its_id_later_is_known_by_its_words() -> None:
+    """What a task wrote may be written down before LangGraph gives it an id, and is that message all the same."""
+    said = {"role": "tool", "content": "3", "tool_call_id": "call-1"}
+
+    named, unnamed, other = (
+        set(langgraph_thread._keys(message)) for message in ({**said, "id": "m1"}, said, {**said, "content": "4"})
+    )
+
+    assert named & unnamed
+    assert not (named & other)

@@ -24,7 +24,7 @@ from workbench.data.ingest.crew import n_processors, n_workers
 from workbench.data.store.engine import Store
 from workbench.errors import ConfigurationError, StoreUnavailableError
 
-ROUNDS = int(os.environ.get("WORKBENCH_TEST_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("WORKBENCH_TEST_ROUNDS", "1"))
 INGEST = """
 import sys
 from workbench.data.ingest import ingest

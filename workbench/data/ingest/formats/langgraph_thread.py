@@ -238,7 +238,7 @@ class _Thread:
             self._source.changed("message", "changed later under the same id: both kept, its tokens counted once")
             step.extra = {**(step.extra or {}), "replaces": own}
             step.usage = None
-        task = space.wrote.pop(_key(message), None)
+        task = next((space.wrote.pop(key) for key in _keys(message) if key in space.wrote), None)
         if task is not None:
             step.parent_span_id = task.span_id
             step.agent = task.name if step.role not in ("user", "system") else None
@@ -290,7 +290,8 @@ class _Thread:
         for _, value in wrote:
             for message in value if isinstance(value, list) else [value]:
                 if is_message(message):
-                    space.wrote[_key(message)] = step
+                    for key in _keys(message):
+                        space.wrote[key] = step
         for write, value in wrote:
             if write.channel == _ERROR:
                 step.severity, step.error = "error", _raised(value)
@@ -428,9 +429,15 @@ def _is_steering(name: str, value: Any, document: Mapping[str, Any]) -> bool:
     return name.startswith(_STEERING) or (value == name and name in mapping(document.get("versions_seen")))
 
 
-def _key(message: Mapping[str, Any]) -> str:
-    """What a message that a task wrote has in common with that in the channel, where it may have got its id."""
-    return text_or_none(message.get("id")) or digest({key: value for key, value in message.items() if key != "id"})
+def _keys(message: Mapping[str, Any]) -> list[str]:
+    """By what a message that a task wrote is known again in the channel: its id, or what it says.
+
+    LangGraph gives an id to a message that has none when it comes into the channel, while another thread writes down
+    what the task wrote: it may stand there with its id or without.
+    """
+    said = digest({key: value for key, value in message.items() if key != "id"})
+    own = text_or_none(message.get("id"))
+    return [said] if own is None else [own, said]
 
 
 def _raised(value: Any) -> dict[str, Any]:
