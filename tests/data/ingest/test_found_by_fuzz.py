@@ -15,7 +15,8 @@ from histories import KINDS, claude_line, counts, dumps, gemini, inspect_eval, o
 
 import workbench
 from workbench.data.ingest import batch, ingest
-from workbench.data.ingest.detect import choose
+from workbench.data.ingest.columns import check_columns
+from workbench.data.ingest.detect import choose, reader
 from workbench.data.ingest.formats import claude_code, langgraph, otlp, swe_agent
 from workbench.data.ingest.formats import tau2 as tau2_reader
 from workbench.data.ingest.formats.inspect_archive import Archive
@@ -246,3 +247,50 @@ def test_a_defect_costs_one_file(
     assert counts(store) == (1, 4)
     with pytest.raises(IngestError, match=r"a\.jsonl"):
         ingest(store, first, progress=False)
+
+
+def runs_of(format: str, name: str, data: bytes) -> list[Run]:
+    """What a reader makes of a file, its bad parts left out."""
+    return [item for item in reader(format).read(Source.from_bytes(data, name)) if isinstance(item, Run)]
+
+
+def test_totals_beyond_any_float_are_compared() -> None:
+    """A trajectory whose total is an integer of 400 digits is read."""
+    document = json.loads(KINDS["atif"].make())
+    document["steps"].append({
+        "step_id": 5, "source": "agent", "message": "Hi.", "metrics": {"prompt_tokens": 1, "completion_tokens": 1},
+    })  # fmt: skip
+    document["final_metrics"] = {"total_prompt_tokens": 10**400, "total_cost_usd": 10**400}
+
+    assert len(runs_of("atif", "trajectory.json", dumps(document))) == 1
+
+
+@pytest.mark.parametrize("own", [["a"], {"a": 1}, 1.5])
+def test_the_id_of_a_tool_message_may_be_anything(own: Any) -> None:
+    """A tool message of tau2 whose id is no text is read, and so is the call of the same id."""
+    document = json.loads(tau2(1))
+    call = {"id": own, "name": "look", "arguments": {}}
+    document["simulations"][0]["messages"] += [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "id": own, "content": "found"},
+    ]
+
+    [run] = runs_of("tau2", "results.json", dumps(document))
+
+    assert [step.name for step in run.steps[-2:]] == ["look", "look"]
+
+
+@pytest.mark.parametrize("tasks", [1.5, "x", {"a": 1}, True])
+def test_tasks_may_be_no_list(tasks: Any) -> None:
+    """Results of tau2 whose tasks are no list are read without them."""
+    assert len(runs_of("tau2", "results.json", dumps({**json.loads(tau2(2)), "tasks": tasks}))) == 2
+
+
+def test_an_error_about_columns_stays_short() -> None:
+    """The columns of a damaged table are listed, each cut, and not all of them."""
+    there = ["x" * 10_000, *(f"column {n}" for n in range(500))]
+
+    with pytest.raises(IngestError, match=r"has no column 'said'.* and 451 more\.$") as refused:
+        check_columns({"text": "said"}, there, "log.csv")
+
+    assert len(str(refused.value)) < 2_000

@@ -6,9 +6,12 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from workbench.errors import ConfigurationError, IngestError
+
+_SHOWN, _SHOWN_CHARS = 50, 60  # names in an error
 
 #: Field → what its column holds. A column may be a dotted path into nested JSON: ``message.content``, ``parts.0.text``.
 FIELDS = {
@@ -83,20 +86,27 @@ def check_columns(columns: Mapping[str, str], there: Collection[str], name: str)
     for field in FIELDS:
         column = columns.get(field)
         if column is not None and column not in there:
-            shown = ", ".join(there) or "none"
             raise IngestError(
-                f"{name} has no column {column!r} (named for {field!r}).{nearest(column, there)} Columns: {shown}.",
+                f"{name} has no column {column!r} (named for {field!r}).{nearest(column, there)} "
+                f"Columns: {listed(there)}.",
                 path=name,
                 column=column,
                 columns=tuple(there),
             )
 
 
+def listed(names: Collection[str]) -> str:
+    """The names of columns for the text of an error: of a damaged file there may be thousands, each of any length."""
+    shown = [name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…" for name in islice(names, _SHOWN)]
+    more = [f"… and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
+    return ", ".join([*shown, *more]) or "none"
+
+
 def nearest(name: str, allowed: Collection[str]) -> str:
     """The name that was probably meant, as a sentence."""
     by_fold = {each.casefold(): each for each in allowed}
     close = difflib.get_close_matches(name.casefold(), by_fold, 1)
-    return f" Did you mean {by_fold[close[0]]!r}?" if close else ""
+    return f" Did you mean {by_fold[close[0]][:_SHOWN_CHARS]!r}?" if close else ""
 
 
 def variant(columns: Mapping[str, str]) -> str:

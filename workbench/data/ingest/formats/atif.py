@@ -46,6 +46,8 @@ _CHILD = re.compile(r"(?P<parent>.+)-summarization-\d+-[a-z]+")  # as the format
 _TOTALS = {"prompt_tokens": "total_prompt_tokens", "completion_tokens": "total_completion_tokens",
            "cached_tokens": "total_cached_tokens"}  # fmt: skip
 
+_HUGE = 1e300  # a number of any length may stand in a file; a float ends a little above
+
 
 def detect(head: Head) -> float:
     """How surely the file is one of these."""
@@ -285,6 +287,7 @@ def _compare(name: str, told: float | None, summed: float | None, below: float, 
     """Note a total that neither the steps nor those with the sub-agents' add up to."""
     if told is None or summed is None:
         return
+    told, summed, below = (value if abs(value) < _HUGE else math.inf for value in (told, summed, below))
     if any(math.isclose(told, value, rel_tol=1e-9, abs_tol=1e-12) for value in (summed, summed + below)):
         return
     why = f"the source says {told:,.10g}, its steps add up to {summed:,.10g}: the sum is stored, its own is in metadata"

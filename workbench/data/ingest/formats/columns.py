@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from workbench.data.ingest.cells import Faults, lookup
-from workbench.data.ingest.columns import FIELDS, check_columns
+from workbench.data.ingest.columns import FIELDS, check_columns, listed
 from workbench.data.ingest.formats.columns_run import Gathered
 from workbench.data.ingest.formats.columns_step import StepMaker
 from workbench.data.ingest.identity import line_id
@@ -55,7 +55,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         found = table(source)
         raise IngestError(
             f"{source.name}: its columns have to be named: ingest(path, columns={{'text': …}}). "
-            f"Columns: {', '.join(found.names) or 'none'}. Fields: {', '.join(FIELDS)}.",
+            f"Columns: {listed(found.names)}. Fields: {', '.join(FIELDS)}.",
             path=source.name,
             columns=found.names,
         )

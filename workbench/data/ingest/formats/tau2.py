@@ -54,7 +54,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         yield BadLine(None, "expected an object with a list simulations")
         return
     info = mapping(results.get("info"))
-    tasks = {str(task.get("id")): task for task in results.get("tasks") or [] if isinstance(task, dict)}
+    tasks = {str(task.get("id")): task for task in elements(results.get("tasks")) if isinstance(task, dict)}
     for index, simulation in enumerate(simulations):
         if not isinstance(simulation, dict) or not isinstance(simulation.get("messages"), list):
             yield BadLine(None, f"simulation {index}: expected an object with a list messages")
@@ -94,7 +94,7 @@ def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, A
 def _steps(messages: list[dict[str, Any]], model: str | None, source: Source) -> list[Step]:
     times = [when(message.get("timestamp"), source) for message in messages]
     answered: dict[Any, tuple[datetime | None, Mapping[str, Any]]] = {
-        message.get("id"): (at, message)
+        _id(message): (at, message)
         for message, at in zip(messages, times, strict=True)
         if message.get("role") == "tool"
     }
@@ -105,13 +105,20 @@ def _steps(messages: list[dict[str, Any]], model: str | None, source: Source) ->
         step.timestamp = at
         if step.tool and step.event_type == "tool_call":
             calls = [step.tool, *(step.tool_calls or [])]
-            names |= {call["call_id"]: call["name"] for call in calls}
-            ends = [answered[call["call_id"]][0] for call in calls if call["call_id"] in answered]
+            ids = [_id({"id": call["call_id"]}) for call in calls]
+            names |= {own: call["name"] for own, call in zip(ids, calls, strict=True)}
+            ends = [answered[own][0] for own in ids if own in answered]
             step.duration_ms = max((ms for end in ends if (ms := elapsed_ms(at, end)) is not None), default=None)
         if at is None and message.get("timestamp") is not None:
             step.extra = {**(step.extra or {}), "timestamp": message["timestamp"]}
         steps.append(step)
     return steps
+
+
+def _id(record: Mapping[str, Any]) -> str | None:
+    """The id of a call, or of the message that answers it: a text, whatever the file makes of it."""
+    own = record.get("id")
+    return own if own is None or isinstance(own, str) else repr(own)
 
 
 def _message(record: Mapping[str, Any], model: str | None, source: Source) -> Step:
@@ -132,7 +139,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 def _result(record: Mapping[str, Any], names: Mapping[Any, Any]) -> Step:
     call_id, content = record.get("id"), record.get("content")
     extra = rest(record, "id", "role", "content", "error", "timestamp", "turn_idx")
-    step = result_step(names.get(call_id), call_id, content, extra, is_error=record.get("error"))
+    step = result_step(names.get(_id(record)), call_id, content, extra, is_error=record.get("error"))
     if record.get("requestor") == "user":  # in the telecom domain the simulated user has tools of its own
         step.agent = "user"
     return step
