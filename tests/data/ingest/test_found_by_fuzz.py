@@ -294,3 +294,12 @@ def test_an_error_about_columns_stays_short() -> None:
         check_columns({"text": "said"}, there, "log.csv")
 
     assert len(str(refused.value)) < 2_000
+
+
+def test_samples_may_be_no_list() -> None:
+    """An Inspect log whose samples are a number says that it holds none."""
+    document = {**json.loads(KINDS["inspect-json"].make()), "samples": 7}
+
+    found = list(reader("inspect").read(Source.from_bytes(dumps(document), "log.json")))
+
+    assert found == [BadLine(None, "the log holds no samples")]

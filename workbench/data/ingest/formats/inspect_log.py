@@ -66,7 +66,7 @@ def _document(source: Source) -> Iterator[Run | BadLine]:
     if not isinstance(log, dict) or not isinstance(log.get("eval"), dict):
         raise IngestError(f"{source.name} is not an Inspect log: it has no 'eval'.", path=source.name)
     samples = log.get("samples")
-    if not samples:
+    if not isinstance(samples, list) or not samples:
         yield BadLine(None, "the log holds no samples")
         return
     if log.get("reductions"):
