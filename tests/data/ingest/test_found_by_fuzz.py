@@ -303,3 +303,17 @@ def test_samples_may_be_no_list() -> None:
     found = list(reader("inspect").read(Source.from_bytes(dumps(document), "log.json")))
 
     assert found == [BadLine(None, "the log holds no samples")]
+
+
+def test_versions_of_a_session_do_not_win_it_back_in_turns(store: Store, tmp_path: Path) -> None:
+    """Two copies, one with a log line where the other has a message: read again, neither adds anything."""
+    lines = [claude_line(n) for n in range(4)]
+    first = put(tmp_path, "a.jsonl", b"".join(dumps(line) + b"\n" for line in lines))
+    lines[2] = {**lines[2], "type": "noise"}
+    second = put(tmp_path, "b.jsonl", b"".join(dumps(line) + b"\n" for line in lines))
+    ingest(store, [first], progress=False)
+    ingest(store, [second], progress=False)
+
+    again = [ingest(store, [path], progress=False).files[0].outcome for path in (first, second, first)]
+
+    assert again == ["already there"] * 3

@@ -18,6 +18,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
+from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.detect import reader
 from workbench.data.ingest.marks import mark
 from workbench.data.ingest.normal import Run, Step, Usage
@@ -109,9 +110,20 @@ class Merger:
         return [
             execution
             for execution, run in runs.items()
-            if states.get(execution, 0) < n_states(run)
+            if self._lacks_states(execution, run, states.get(execution, 0))
             or not events.get(execution, set()).issuperset(event_ids(execution, run)[0])
         ]
+
+    def _lacks_states(self, execution: uuid.UUID, run: Run, n_stored: int) -> bool:
+        """Whether states of a run are gone from the store.
+
+        Derived ones follow from the stored events. Those may be another version's of the same session, with a state
+        less; then this file lacks nothing, and reading it once more must not win the run back.
+        """
+        if n_stored >= n_states(run) or run.states:
+            return n_stored < n_states(run)
+        stored = [_step(row) for row in self._connection.execute(_STEPS, {"run": execution})]
+        return n_stored < sum(1 for _ in derived_states(stored))
 
     def _execution(self, run: Run) -> bool:
         """Update the run's row where it differs; whether it did."""
