@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 from google.protobuf.json_format import Parse
 from histories import KINDS, dumps, hub_chat
+from inspect_logs import in_pieces, zip_of
 from mutations import Seed
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -92,6 +93,7 @@ def _packed() -> Iterator[Seed]:
     ]  # fmt: skip
     yield Seed("openinference", "spans.parquet", _parquet(spans_of_phoenix))
     yield Seed("langgraph", "memory.sqlite", _sqlite())
+    yield Seed("inspect", "pieces.eval", zip_of(in_pieces()))
 
 
 def _tables() -> Iterator[Seed]:

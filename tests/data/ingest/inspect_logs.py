@@ -150,3 +150,59 @@ def streamed_zip_of(files: dict[str, bytes]) -> bytes:
         for name, data in files.items():
             archive.writestr(name, data)
     return out.getvalue()
+
+
+# A sample in pieces ----------------------------------------------------------------------------------------------------
+
+LONG = "a long answer " * 30
+MESSAGES = [
+    {"role": "user", "content": "why?"},
+    {"role": "assistant", "content": LONG},
+    {"role": "user", "content": "?"},
+]
+
+
+def call(text: str, second: float, **fields: Any) -> dict[str, Any]:
+    return {**model(text, second), **fields}
+
+
+def sample_of(events: list[Any], **fields: Any) -> dict[str, Any]:
+    return sample(events, id="a/b", uuid="u1", metadata={"difficulty": "hard", "note": LONG}, **fields)
+
+
+EVENTS = [init(), begin("s1"), call(LONG, 1), changes("store", put("/n", 1), span="s1"), call("yes", 2), end("s1", 3)]
+
+
+def whole() -> dict[str, bytes]:
+    """The log as one entry holds its sample."""
+    events = [dict(event) for event in EVENTS]
+    events[2] |= {"input": MESSAGES[:1], "call": {"request": {"model": "m", "messages": ["wire 0"]}, "response": LONG}}
+    events[4] |= {"input": MESSAGES, "call": {"request": {"model": "m", "messages": ["wire 0", "wire 1"]}}}
+    made = sample_of(events, messages=MESSAGES[:2], store={"n": 1})
+    return {**entries(0), "samples/a/b_epoch_1.json": json.dumps(made).encode()}
+
+
+def in_pieces(n: int = 2) -> dict[str, bytes]:
+    """The same log with its sample in pieces of ``n`` items each."""
+    events = [dict(event) for event in EVENTS]
+    request = {"request": {"model": "m"}, "call_key": "messages"}
+    events[2] |= {"input_refs": [[0, 1]], "call": {**request, "call_refs": [[0, 1]], "response": "attachment://0"}}
+    events[2]["output"] = {**model("attachment://0")["output"]}
+    events[4] |= {"input_refs": [[0, 3]], "call": {**request, "call_refs": [[0, 2]]}}
+    pool = [MESSAGES[0], {"role": "assistant", "content": "attachment://0"}, MESSAGES[2]]
+    fields = sample_of([], store={"n": 1})
+    shell = {k: v for k, v in fields.items() if k not in ("events", "messages", "metadata")} | {
+        "message_refs": [[0, 2]]
+    }
+    root = "samples/a/b_epoch_1"
+    files: dict[str, Any] = {
+        f"{root}/sample.json": shell,
+        f"{root}/metadata.json": {**fields["metadata"], "note": "attachment://0"},
+        f"{root}/skeleton.json": {"version": 1},
+        f"{root}/events/stats.json": {"version": 1, "chunks": []},
+        f"{root}/events/uuids.json": [],
+    }
+    sequences = {"messages": pool, "events": events, "calls": ["wire 0", "wire 1"], "attachments": [LONG, "not named"]}
+    for name, items in sequences.items():
+        files |= {f"{root}/{name}/{start}.json": items[start : start + n] for start in range(0, len(items), n)}
+    return {**entries(0), **{name: json.dumps(value).encode() for name, value in files.items()}}

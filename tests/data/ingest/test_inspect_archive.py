@@ -106,18 +106,6 @@ def test_an_unfinished_log_is_read_from_its_journal() -> None:
     assert runs[0].model == "acme/m"
 
 
-def test_chunked_samples_are_named_as_unread() -> None:
-    """Samples in the chunked layout of log version 3 are reported, not passed over."""
-    files = {**entries(1), "samples/9_epoch_1/sample.json": b"{}"}
-
-    runs, bad = read(Source.from_bytes(zip_of(files), "a.eval"))
-
-    assert len(runs) == 1
-    assert [line.reason for line in bad] == [
-        "sample 9_epoch_1: stored in chunks (log version 3), which cannot be read yet"
-    ]
-
-
 def test_other_zips_and_json_are_not_taken_for_logs() -> None:
     """Only an archive with Inspect's entries, or an object with its header, is a log."""
     assert inspect_log.detect(Source.from_bytes(zip_of({"a.txt": b"x"}), "a.zip").head) == 0

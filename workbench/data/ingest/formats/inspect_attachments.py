@@ -77,17 +77,18 @@ class Attachments:
         """Put pooled messages back into a model event (logs from 2026 on): references are ``[start, end)`` ranges."""
         event = dict(event)
         if elements(event.get("input_refs")) and not event.get("input"):
-            event["input"] = _ranges(event.pop("input_refs"), self._pools["message_pool"])
+            event["input"] = ranges(event.pop("input_refs"), self._pools["message_pool"])
         call = event.get("call")
         if isinstance(call, dict) and elements(call.get("call_refs")):
             key = str(call.get("call_key") or "messages")
-            request = {**mapping(call.get("request")), key: _ranges(call["call_refs"], self._pools["call_pool"])}
+            request = {**mapping(call.get("request")), key: ranges(call["call_refs"], self._pools["call_pool"])}
             left = {k: v for k, v in call.items() if k not in ("call_refs", "call_key")}
             event["call"] = {**left, "request": request}
         return event
 
 
-def _ranges(refs: list[Any], pool: list[Any]) -> list[Any]:
+def ranges(refs: list[Any], pool: list[Any]) -> list[Any]:
+    """The items that ``[start, end)`` references name."""
     pairs = [ref for ref in refs if isinstance(ref, list) and len(ref) == 2 and all(isinstance(n, int) for n in ref)]
     return [item for start, end in pairs for item in pool[start:end]]
 

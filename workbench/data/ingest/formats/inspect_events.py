@@ -262,7 +262,8 @@ def _logger(event: Event) -> Step:
         name=text_or_none(message.get("name")),
         severity=_LEVELS.get(str(message.get("level")), "debug"),  # type: ignore[arg-type]
         text=text_or_none(message.get("message")),
-        extra=rest(message, "name", "message"),
+        extra={**(rest(event, *_COMMON, "message", "span_id") or {}), **(rest(message, "name", "message") or {})}
+        or None,
     )
 
 

@@ -1,7 +1,8 @@
 """Inspect AI evaluation logs: ``.eval`` (a zip of JSON documents) and ``.json`` (one document), versions 1 and 2.
 
 One sample in one epoch is one run. States come from the log's own state changes (``inspect_state``); a log without
-events gives its messages as steps. An archive that was cut off gives every sample that is whole in it.
+events gives its messages as steps. An archive that was cut off gives every sample that is whole in it. A sample may be
+one entry of the archive or many (``inspect_chunks``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.data.ingest.formats.inspect_archive import ZIP_MAGIC, Archive
+from workbench.data.ingest.formats.inspect_chunks import Pieces, gather, is_derived
 from workbench.data.ingest.formats.inspect_sample import run_of
 from workbench.data.ingest.normal import BadLine, Run, Step
 from workbench.data.ingest.parse import BAD_NUMBER, parse
@@ -21,8 +23,8 @@ FORMAT = "inspect"
 TITLE = "Inspect AI logs (.eval, .json)"
 
 _ENTRIES = (b"_journal/", b"samples/", b"header.json", b"summaries.json")
-_SAMPLE = re.compile(r"samples/[^/]+\.json")
-_CHUNKED = re.compile(r"samples/([^/]+)/sample\.json")
+_SAMPLE = re.compile(r"samples/.+\.json", re.S)  # ids may hold slashes
+_DERIVED = "skeletons, counts and ids of events: they are made from the events, which are stored"
 
 
 def detect(head: Head) -> float:
@@ -89,15 +91,19 @@ def _archive(archive: Archive, source: Source) -> Iterator[Run | BadLine]:
         raise IngestError(f"{source.name} is not an Inspect log: {problem}.", path=source.name)
     if "reductions.json" in names:
         source.lost("reductions", "means over epochs: the scores they are made of are stored", 1)
-    n_samples = 0
+    in_pieces, n_derived = gather(names)
+    if n_derived:
+        source.lost("sidecars", _DERIVED, n_derived)
+    seen: set[str] = set()
     for name in names:
-        if _SAMPLE.fullmatch(name):
-            n_samples += 1
+        if (pieces := in_pieces.get(name)) is not None:
+            if pieces.name not in seen:
+                seen.add(pieces.name)
+                yield from _in_pieces(archive, pieces, log, source)
+        elif _SAMPLE.fullmatch(name) and not is_derived(name):
+            seen.add(name)
             yield _sample(archive, name, log, source)
-        elif chunked := _CHUNKED.fullmatch(name):
-            n_samples += 1
-            yield BadLine(None, f"sample {chunked[1]}: stored in chunks (log version 3), which cannot be read yet")
-    if n_samples == 0:
+    if not seen:
         yield BadLine(None, "the log holds no samples")
 
 
@@ -121,6 +127,15 @@ def _sample(archive: Archive, name: str, log: Mapping[str, Any], source: Source)
     if not isinstance(value, dict):
         return BadLine(None, f"{name}: expected an object")
     return run_of(value, log, source)
+
+
+def _in_pieces(archive: Archive, pieces: Pieces, log: Mapping[str, Any], source: Source) -> Iterator[Run | BadLine]:
+    """What is wrong with the pieces of a sample, and the run of those that are whole."""
+    sample, problems = pieces.whole(lambda name: _json(archive, name, source))
+    for problem in problems:
+        yield BadLine(None, problem)
+    if sample is not None:
+        yield run_of(sample, log, source)
 
 
 def _json(archive: Archive, name: str, source: Source | None = None) -> tuple[Any, str]:

@@ -29,6 +29,8 @@ from workbench.errors import PatchError
 # As inspect_ai.scorer.value_to_float reads them: correct, incorrect, partial, no answer.
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+# Of a log: what has a place of its own, and samples. The rest is tags, edits, and whether it was declared invalid.
+_LOG = ("version", "status", "eval", "plan", "results", "stats", "error", "samples", "reductions")
 _NO_EVENTS = "no event log; the sample's messages are read as steps"
 _IN_SNAPSHOTS = "values of state changes are in the snapshots; the event lists the places"
 
@@ -197,6 +199,7 @@ def _metadata(sample: Mapping[str, Any], log: Mapping[str, Any], texts: Attachme
         "eval_status": log.get("status"),
         "eval_error": log.get("error"),
         "eval_stats": log.get("stats"),
+        "eval_log": {k: v for k, v in (rest(log, *_LOG) or {}).items() if v is not False},
     }
     return {**_pruned(fields), **texts.kept}
 
