@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.data.ingest import histories
+from tests.data.ingest import histories, linked_files
+from tests.data.ingest.linked_files import jsonl
 from workbench.data.ingest import ingest
 from workbench.data.store.engine import Store
 
@@ -257,10 +258,6 @@ def test_a_session_and_its_sub_agents_in_any_order(store: Store, tmp_path: Path,
     assert rows == [("a1b2c3d4", session, "tool_call", "toolu_0"), ("e5f6a7b8", session, "tool_call", "toolu_1")]
 
 
-def jsonl(*lines: Any) -> bytes:
-    return b"".join(histories.dumps(line) + b"\n" for line in lines)
-
-
 def resumed_session() -> dict[str, bytes]:
     """A session, and one that goes on from its second line."""
     first = [histories.claude_line(n) for n in range(3)]
@@ -322,6 +319,8 @@ LINKED = {
     "codex": (codex_threads, ("spawned", 1)),
     "atif": (atif_files, ("spawned", 1)),
     "otlp": (linked_traces, ("continued", 1)),
+    "compacted": (linked_files.compacted_session, ("continued", 2)),
+    "forked": (linked_files.forked_session, ("forked", 1)),
 }
 
 

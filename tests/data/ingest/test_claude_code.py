@@ -333,6 +333,34 @@ def test_times_that_cannot_be_read() -> None:
     ]  # fmt: skip
 
 
+def test_a_fork_counts_what_it_did_itself() -> None:
+    """Lines copied from another session, even a second time unmarked, cost nothing here; their numbers are kept."""
+    s = session()
+    for line in s.lines:
+        line["forkedFrom"] = {"sessionId": "old", "messageUuid": line["uuid"]}
+    again = {name: value for name, value in s.lines[8].items() if name != "forkedFrom"}
+    s.lines.append(again | {"uuid": "line-again"})
+    s.assistant("msg-5", text("Otherwise."), output=6)
+
+    run = read(s.bytes())
+
+    assert (run.parent_source_id, run.spawned_by, run.link) == ("old", "line-10", "forked")
+    assert run.usage == Usage(input_tokens=3, cache_read_tokens=100, cache_write_tokens=5, output_tokens=6)
+    assert (step(run, "line-8").extra or {})["message"]["usage"]["output_tokens"] == 9
+
+
+def test_a_title_of_another_session_is_no_link() -> None:
+    """A file opens with titles of other sessions of its project; and a session goes on from its own lines."""
+    s = Session()
+    s.line("summary", summary="Other work", leafUuid="line-of-another", uuid=None, sessionId=None)
+    s.user("Fix it", parentUuid=None)
+    s.line("system", subtype="compact_boundary", parentUuid=None, logicalParentUuid="line-1")
+
+    run = read(s.bytes())
+
+    assert (run.parent_source_id, run.spawned_by, run.link) == (None, None, None)
+
+
 def test_the_file_name_tells_a_resumed_session() -> None:
     """A session that repeats lines of an older one is known by the id in its file's name."""
     s = session()

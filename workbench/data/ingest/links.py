@@ -103,11 +103,12 @@ ORDER BY id
 
 _RUNS = "SELECT id FROM workbench.agent_executions WHERE source = %(format)s"
 
-# A step that two runs hold (a copy in a fork) is of the one that began first, whichever was read first.
+# A step that two runs hold (a copy in a fork) is of the one that is no fork, and began first, whichever was read first.
 _FIRST_OF = """
 SELECT event.id FROM workbench.observability_events AS event
 JOIN workbench.agent_executions AS run ON run.id = event.execution_id
-WHERE event.id = ANY(%s) ORDER BY run.started_at NULLS LAST, run.id LIMIT 1
+WHERE event.id = ANY(%s)
+ORDER BY run.metadata->>'link' IS NOT DISTINCT FROM 'forked', run.started_at NULLS LAST, run.id LIMIT 1
 """
 
 _NAMED = """

@@ -141,8 +141,7 @@ def _run(session: Session, steps: Sequence[Step]) -> Run:
         steps=steps,
     )
     if not is_agent:
-        run.parent_source_id, run.spawned_by = session.resumed(own)
-        run.link = "resumed" if run.spawned_by or run.parent_source_id else None
+        run.parent_source_id, run.spawned_by, run.link = session.before(own)
         run.spawns = {
             f"{own}/agent-{agent}": call.uuid
             for agent, call_id in session.agents.items()

@@ -38,6 +38,8 @@ class Line:
     title_of: str | None = None  # uuid of a line of the session the title is for
     api_error: str | None = None
     answers: str | None = None  # uuid of the line whose call it answers
+    continues: str | None = None  # uuid of the line that a compacted conversation goes on from
+    forked_from: tuple[str, str | None] | None = None  # the session it was copied from, and its uuid there
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,6 +77,9 @@ def read_line(value: dict[str, Any]) -> Line:
         _other(line, value)
         if message is not None:
             line.extra["message"] = message
+    copied = value.get("forkedFrom")
+    if isinstance(copied, dict) and isinstance(copied.get("sessionId"), str):
+        line.forked_from = copied["sessionId"], _text(copied.get("messageUuid"))
     return line
 
 
@@ -197,3 +202,5 @@ def _other(line: Line, value: dict[str, Any]) -> None:
             step.severity = _SEVERITIES.get(str(value.get("level")), "info")  # type: ignore[assignment]
             if value.get("subtype") == "api_error":
                 step.severity = "error"
+            elif value.get("subtype") == "compact_boundary":
+                line.continues = _text(value.get("logicalParentUuid"))

@@ -19,7 +19,7 @@ import numpy as np
 from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.formats.claude_line import Line, read_line
 from workbench.data.ingest.identity import Ids, line_id
-from workbench.data.ingest.normal import Mark, Usage
+from workbench.data.ingest.normal import Link, Mark, Usage
 from workbench.data.ingest.source import Record, Source
 from workbench.data.ingest.times import when
 
@@ -32,6 +32,7 @@ _NEVER = -(2**63)
 _FOREVER = 2**63
 _OPENINGS = 100  # texts from the beginning of a session, one of which gives it its name
 _OPENING_CHARS = 2_000
+_COPIED = "of a line copied from the session that this one forked from: counted there, as they were in data.extra"
 
 T = TypeVar("T")
 Place = tuple[int, int]  # the time of a line, its number in the file
@@ -131,6 +132,9 @@ class Session:
         self.results: set[str] = set()  # call_ids that have a result
         self.agents: dict[str, str] = {}  # id of a sub-agent with a file of its own → call_id
         self.resumes: str | None = None  # uuid of a line of another session that this one goes on from
+        self._boundaries: list[str] = []  # the lines that the conversation, each time compacted, goes on from
+        self._fork: tuple[str, str | None] | None = None  # the session it went another way from, the last line of that
+        self._copied: set[str] = set()  # answers of the model that were copied from there
         self._latest = _NEVER
         self._last_of: dict[str, str] = {}  # session → uuid of its last line here
         self._is_begun = False
@@ -143,6 +147,10 @@ class Session:
         """The line of a record, as far as it can be told alone; what others need of it is kept."""
         line = self._read(record)
         step, n = line.step, self.n_lines
+        if line.forked_from is not None and not line.is_sidechain:
+            self._fork = line.forked_from
+        if line.continues is not None and not line.is_sidechain:
+            self._boundaries.append(line.continues)
         own = self.ids.of(line.uuid, record.data)
         if own != line.uuid:
             self._renamed[n] = own
@@ -182,7 +190,18 @@ class Session:
             line.extra["timestamp"] = value["timestamp"]
         step.span_id = line.uuid
         step.raw = self.source.own_bytes(record)
+        if line.usage is not None and self._is_copied(line):
+            line.usage = line.cost_usd = None
         return line
+
+    def _is_copied(self, line: Line) -> bool:
+        """Whether a line was copied from another session; such lines may come twice, the second time unmarked."""
+        if line.forked_from is None:
+            return line.message_id in self._copied
+        if line.message_id is not None and line.message_id not in self._copied:
+            self._copied.add(line.message_id)
+            self.source.changed("tokens", _COPIED)
+        return True
 
     def _place(self, moment: datetime | None) -> None:
         if moment is not None:
@@ -266,13 +285,20 @@ class Session:
             return "orphaned"
         return "out_of_order" if number in self.late else None
 
-    def resumed(self, own: str) -> tuple[str | None, str | None]:
-        """The session that this one goes on from, where its lines say so, and the line there."""
+    def before(self, own: str) -> tuple[str | None, str | None, Link | None]:
+        """The session that this one goes on from, where its lines say so, the line there, and how it goes on.
+
+        A title (``summary``) with a line of another session proves nothing: files open with titles of many sessions.
+        """
+        if self._fork is not None and self._fork[0] != own:
+            return *self._fork, "forked"
         before = next((session for session in self.sessions if session != own), None)
         if before is not None:
-            return before, self._last_of.get(before)
-        is_elsewhere = self.resumes is not None and self.resumes not in self.ids
-        return None, self.resumes if is_elsewhere else None
+            return before, self._last_of.get(before), "resumed"
+        if self.resumes is not None and self.resumes not in self.ids:
+            return None, self.resumes, "resumed"
+        compacted = next((line for line in self._boundaries if line not in self.ids), None)
+        return None, compacted, "continued" if compacted is not None else None
 
     @property
     def own_lane(self) -> Lane:

@@ -1,0 +1,41 @@
+"""Small files of runs that hang on each other: name → bytes, made for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.data.ingest import histories
+
+OLD, NEW = (f"5e551000-0000-4000-8000-00000000000{n}" for n in ("1", "b"))
+
+
+def jsonl(*lines: Any) -> bytes:
+    """Objects, one a line."""
+    return b"".join(histories.dumps(line) + b"\n" for line in lines)
+
+
+def answer(n: int, message_id: str, **fields: Any) -> dict[str, Any]:
+    """A Claude Code line of an answer with its tokens."""
+    message = {"role": "assistant", "id": message_id, "model": "m", "content": [{"type": "text", "text": "ok"}]}
+    line = histories.claude_line(n, type="assistant", **fields)
+    return line | {"message": message | {"usage": {"input_tokens": 3, "output_tokens": 4}}}
+
+
+def compacted_session() -> dict[str, bytes]:
+    """A Claude Code session that was compacted, and went on in another file."""
+    first = [histories.claude_line(n) for n in range(3)]
+    titles = [{"type": "summary", "summary": "Another", "leafUuid": first[0]["uuid"]}]
+    boundary = histories.claude_line(10, type="system", subtype="compact_boundary", content="Conversation compacted")
+    boundary |= {"sessionId": NEW, "logicalParentUuid": first[2]["uuid"]}
+    del boundary["message"]
+    told = histories.claude_line(11, "What was said before", sessionId=NEW, parentUuid=boundary["uuid"])
+    return {f"{OLD}.jsonl": jsonl(*first), f"{NEW}.jsonl": jsonl(*titles, boundary, told)}
+
+
+def forked_session() -> dict[str, bytes]:
+    """A Claude Code session, and a branch of it: its first two lines copied, then another way."""
+    first = [histories.claude_line(0), answer(1, "msg-1"), histories.claude_line(2), answer(3, "msg-2")]
+    copied = [line | {"sessionId": NEW, "forkedFrom": {"sessionId": OLD, "messageUuid": line["uuid"]}}
+              for line in first[:2]]  # fmt: skip
+    more = [histories.claude_line(10, "otherwise", sessionId=NEW), answer(11, "msg-3", sessionId=NEW)]
+    return {f"{OLD}.jsonl": jsonl(*first), f"{NEW}.jsonl": jsonl(*copied, *more)}
