@@ -39,3 +39,20 @@ def forked_session() -> dict[str, bytes]:
               for line in first[:2]]  # fmt: skip
     more = [histories.claude_line(10, "otherwise", sessionId=NEW), answer(11, "msg-3", sessionId=NEW)]
     return {f"{OLD}.jsonl": jsonl(*first), f"{NEW}.jsonl": jsonl(*copied, *more)}
+
+
+def gemini_sub_agents() -> dict[str, bytes]:
+    """A Gemini CLI session that called a sub-agent, whose own session lies in a folder named after the first."""
+    about = {"projectHash": "abc", "startTime": "2026-01-02T10:00:00Z", "lastUpdated": "2026-01-02T10:01:00Z"}
+
+    def said(n: int, kind: str, content: str, **fields: Any) -> dict[str, Any]:
+        return {"id": f"m{n}", "timestamp": f"2026-01-02T10:00:{n:02d}Z", "type": kind, "content": content, **fields}
+
+    call = {"id": "c1", "name": "codebase_investigator", "args": {"objective": "look"}, "status": "success"}
+    call |= {"timestamp": "2026-01-02T10:00:09Z", "agentId": NEW, "result": [{"text": "finished"}]}
+    main = [said(1, "user", "do it"), said(2, "gemini", "", toolCalls=[call], model="g"), said(3, "gemini", "Done.")]
+    agent = [said(4, "user", "look"), said(5, "gemini", "Found.", model="g")]
+    return {
+        "chats/session-2026-01-02T10-00-5e551000.jsonl": jsonl({"sessionId": OLD, "kind": "main", **about}, *main),
+        f"chats/{OLD}/{NEW}.jsonl": jsonl({"sessionId": NEW, "kind": "subagent", **about}, *agent),
+    }

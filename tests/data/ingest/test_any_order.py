@@ -321,6 +321,7 @@ LINKED = {
     "otlp": (linked_traces, ("continued", 1)),
     "compacted": (linked_files.compacted_session, ("continued", 2)),
     "forked": (linked_files.forked_session, ("forked", 1)),
+    "gemini": (linked_files.gemini_sub_agents, ("spawned", 1)),
 }
 
 
@@ -333,6 +334,7 @@ def test_linked_runs_in_either_order(store: Store, tmp_path: Path, kind: str) ->
     for order in (list(files), list(files)[::-1]):
         empty(store)
         for name in (*order, *order):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(files[name])
             ingest(store, tmp_path / name, progress=False)
         found.append(tree(store))

@@ -221,6 +221,19 @@ def test_lines_are_replayed() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [(f"p/chats/{SESSION}/a.jsonl", SESSION), ("chats/a.jsonl", None), (f"{SESSION}/a.jsonl", None), ("a.jsonl", None)],
+)
+def test_the_folder_of_a_sub_agent_is_its_parent(name: str, parent: str | None) -> None:
+    """A sub-agent that has not ended is in no call yet: the folder tells, if it is one of Gemini CLI's own."""
+    run, _ = read(document(*messages(), sessionId="agent-1", kind="subagent"), name)
+    main, _ = read(document(*messages()), name)
+
+    assert (run.source_id, run.agent_type, run.parent_source_id) == ("agent-1", "gemini-cli/sub-agent", parent)
+    assert main.parent_source_id is None
+
+
 def test_nothing_of_a_message_is_dropped() -> None:
     """Types of a later release, parts that are no text and fields without a place are kept."""
     part = {"inlineData": {"data": "…"}}

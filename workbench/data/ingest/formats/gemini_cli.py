@@ -4,6 +4,9 @@ One message is one step; it holds its tool calls together with their results. Th
 contains what was cached, and ``tokens.output`` does not contain the thoughts. A session of JSON lines writes a message
 again whenever it grew: its last form counts. And what a ``$rewindTo`` took back is kept, in a lane of its own and
 marked (``is_off_branch``).
+
+A sub-agent is a session of its own, ``chats/<session that started it>/<sub-agent>.jsonl``: the folder is named after
+its parent, and the call that started it holds its id (``agentId``), once it has ended.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from workbench.data.ingest.times import when
 
 FORMAT = "gemini-cli"
 TITLE = "Gemini CLI sessions (.json, .jsonl)"
+HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
 
 _REWOUND = "taken back by $rewindTo: kept and marked is_off_branch"
 _REWRITTEN = "written again while it grew: its last form is kept"
@@ -82,6 +86,7 @@ class _Session:
     meta: dict[str, Any] = field(default_factory=dict)
     messages: list[_Message] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
+    _spawns: dict[str, str] = field(default_factory=dict)  # id of a sub-agent → id of the step that called it
 
     def take_document(self, document: Mapping[str, Any], messages: list[Any]) -> Iterator[BadLine]:
         self.meta = rest(document, "messages") or {}
@@ -157,6 +162,8 @@ class _Session:
             input={"prompt": asked} if asked else None,
             output=last_answer(kept),
             usage=total(step.usage for step in steps),
+            parent_source_id=_folder(self.source) if is_agent else None,
+            spawns=self._spawns,
             metadata=self._metadata(steps, prompts, models),
             steps=steps,
         )
@@ -179,6 +186,9 @@ class _Session:
                 step.agent = "rewound"
                 step.extra = {**(step.extra or {}), "is_off_branch": True}
                 self.source.kept("message", _REWOUND)
+            for call in map(mapping, elements(message.value.get("toolCalls"))):
+                if agent := text_or_none(call.get("agentId")):
+                    self._spawns[agent] = step.source_id
             if step.role == "user":
                 turn = step
             elif turn is not None:
@@ -202,6 +212,12 @@ class _Session:
             n_off_branch=sum(message.is_rewound for message in self.messages) or None,
             models=dict(models) if len(models) > 1 else None,
         )
+
+
+def _folder(source: Source) -> str | None:
+    """The session that a sub-agent's file lies under: ``chats/SESSION/SUB-AGENT.jsonl``."""
+    *_, above, folder, _ = ("", "", *source.stored_path.replace("\\", "/").split("/"))
+    return folder if above == "chats" and folder else None
 
 
 def _judge(run: Run, steps: list[Step]) -> None:
