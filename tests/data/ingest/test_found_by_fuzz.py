@@ -317,3 +317,20 @@ def test_versions_of_a_session_do_not_win_it_back_in_turns(store: Store, tmp_pat
     again = [ingest(store, [path], progress=False).files[0].outcome for path in (first, second, first)]
 
     assert again == ["already there"] * 3
+
+
+def test_an_infinite_number_where_otlp_has_an_integer() -> None:
+    """A count, a time or a value of ``1e999`` in OTLP JSON is no integer, and no total is made of it."""
+    said = '[{"key": "session.id", "value": {"stringValue": "s1"}}, {"key": "type", "value": {"stringValue": "input"}}]'
+    for field in ("asInt", "asDouble", "timeUnixNano"):
+        point = f'{{"timeUnixNano": "1700000000000000000", "attributes": {said}, "{field}": 1e999}}'
+        metric = f'{{"name": "claude_code.token.usage", "sum": {{"dataPoints": [{point}]}}}}'
+        data = f'{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics": [{metric}]}}]}}]}}'.encode()
+
+        [run] = otlp.read(Source.from_bytes(data, "metrics.json"))
+
+        assert isinstance(run, Run)
+        assert run.reported_usage is None
+    span = dumps(otlp_span(0)).replace(b'"kind"', b'"kind": 1e999, "was"')
+    data = b'{"resourceSpans": [{"scopeSpans": [{"spans": [' + span + b"]}]}]}"
+    assert any(isinstance(found, Run) for found in otlp.read(Source.from_bytes(data, "trace.json")))

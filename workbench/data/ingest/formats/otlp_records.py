@@ -115,7 +115,7 @@ def whole(value: Any) -> Any:
     """A 64-bit integer given as number or text; what is neither stays as it is."""
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # or infinity
         return value
 
 

@@ -10,6 +10,7 @@ of a session add up to is kept as the total that the source reports.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -139,6 +140,8 @@ def _counted(steps: list[Step], metric: str) -> list[tuple[Any, float]]:
         extra = step.extra or {}
         value = extra.get("value")
         if step.event_type != "metric" or step.name != metric or not isinstance(value, int | float):
+            continue
+        if isinstance(value, float) and not math.isfinite(value):  # 1e999: nothing can be added to it
             continue
         attributes = extra.get("attributes") or {}
         is_cumulative = extra.get("temporality") == "cumulative"
