@@ -94,6 +94,9 @@ def _packed() -> Iterator[Seed]:
     yield Seed("openinference", "spans.parquet", _parquet(spans_of_phoenix))
     yield Seed("langgraph", "memory.sqlite", _sqlite())
     yield Seed("inspect", "pieces.eval", zip_of(in_pieces()))
+    said = [json.loads(line)["payload"] for line in KINDS["codex"].make().splitlines()][1:]
+    first = {"session": {"timestamp": "2025-05-17T10:00:00Z", "id": "s1", "instructions": ""}, "items": said}
+    yield Seed("codex", "rollout.json", dumps(first))
 
 
 def _tables() -> Iterator[Seed]:

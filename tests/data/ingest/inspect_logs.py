@@ -152,7 +152,7 @@ def streamed_zip_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-# A sample in pieces ----------------------------------------------------------------------------------------------------
+# A sample in pieces ---------------------------------------------------------------------------------------------------
 
 LONG = "a long answer " * 30
 MESSAGES = [

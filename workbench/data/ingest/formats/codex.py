@@ -1,6 +1,8 @@
-"""Codex CLI rollouts: ``~/.codex/sessions/<date>/rollout-<time>-<uuid>.jsonl``.
+"""Codex CLI rollouts: ``~/.codex/sessions/<date>/rollout-<time>-<uuid>.jsonl``, and the ``.json`` of early 2025.
 
-One line is one step, whatever its type; the first rollouts of 2025 had no envelope around it. Four readings need care.
+One line is one step, whatever its type; the first rollouts of 2025 had no envelope around it, and the very first were
+one document (``codex_document``). Steps stand in the order of the lines, whatever their times say, so none is marked
+out of order: one program writes them one after the other. Four readings need care.
 What was said stands in two lines, an item (what the model was given or answered) and an event (what the program
 showed): the item is the message and the event a log line, a step of its own only where no item says the same.
 ``token_count`` repeats itself: see ``codex_tokens``. A forked session begins with a copy of the session it came from:
@@ -13,20 +15,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.formats import codex_document
 from workbench.data.ingest.formats.codex_course import UUID
 from workbench.data.ingest.formats.codex_event import Line
 from workbench.data.ingest.formats.codex_session import Session
 from workbench.data.ingest.formats.codex_steps import Finisher
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.source import Head, Record, Source
+from workbench.data.ingest.times import when
 
 FORMAT = "codex"
-TITLE = "Codex CLI rollouts (.jsonl)"
+TITLE = "Codex CLI rollouts (.jsonl, .json)"
 MARKS = True  # set here, line by line: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a fork or a sub-agent may be read before or after the session it came from
 
 HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
+_BEGINS = {"id", "timestamp", "instructions"}  # the first line of a rollout of 2025
 _BARE = {"message", "reasoning", "function_call", "function_call_output", "local_shell_call"}
 
 
@@ -34,7 +39,10 @@ def detect(head: Head) -> float:
     """How surely the file is one of these."""
     if not head.records and {"type", "payload"} <= head.keys:  # the first line is longer than the head
         return 0.9 if {"payload.cli_version", "payload.originator"} & head.keys else 0.0
-    return max((_likeness(record) for record in head.records if isinstance(record, dict)), default=0.0)
+    if not head.records and head.keys >= _BEGINS and "type" not in head.keys and not head.is_whole:
+        return 0.7  # the same of the first layout by lines
+    lines = max((_likeness(record) for record in head.records if isinstance(record, dict)), default=0.0)
+    return max(lines, codex_document.likeness(head))
 
 
 def _likeness(record: dict[str, Any]) -> float:
@@ -45,8 +53,8 @@ def _likeness(record: dict[str, Any]) -> float:
         return 0.9 if kind in ("response_item", "event_msg", "turn_context") else 0.0
     if record.get("record_type") == "state":
         return 0.9
-    if kind is None and {"id", "timestamp", "instructions"} <= record.keys():
-        return 0.8  # the first line of a rollout of 2025
+    if kind is None and record.keys() >= _BEGINS:
+        return 0.8
     if (
         isinstance(kind, str)
         and kind in _BARE
@@ -63,19 +71,24 @@ def _has_parts(content: Any) -> bool:
 
 
 def read(source: Source) -> Iterator[Run | BadLine]:
-    """The one run of the file, after what could not be read of it."""
+    """The one run of the file, after what could not be read of it.
+
+    Raises
+    ------
+    IngestError
+        It is one document, and that is not JSON.
+    """
     source.is_strict = True
-    session = Session(source)
+    is_document = codex_document.likeness(source.head) > 0
+    session = Session(source, codex_document.records(source) if is_document else None)
     held: list[Line] | None = []  # the lines of a file small enough
     n_bytes = 0
-    for record in source.records():
-        if isinstance(record, BadLine):
-            yield record
-            continue
-        line = session.take(record)
+    for record in session.records():
+        line = record if isinstance(record, BadLine) else session.take(record)
         if isinstance(line, BadLine):
-            yield line
+            yield BadLine(None, f"item {line.line}: {line.reason}", line.data) if is_document and line.line else line
             continue
+        assert isinstance(record, Record)
         n_bytes += len(record.data)
         if held is not None:
             held.append(line)
@@ -105,7 +118,7 @@ def _run(session: Session, steps: Sequence[Step]) -> Run:
         name=title(session.name(source_id) or asked) or source_id,
         model=course.models.most_common(1)[0][0] if course.models else course.model,
         started_at=session.started_at,
-        completed_at=session.completed_at,
+        completed_at=session.completed_at or when(course.meta.get(codex_document.SAVED_AT), session.source),
         input={"prompt": asked} if asked else None,
         output={"text": answer} if answer else None,
         usage=session.usage,

@@ -23,6 +23,8 @@ _TEXTS = {"input_text", "output_text", "text", "summary_text", "reasoning_text"}
 _STATES = {"compacted", "world_state", "ghost_snapshot"}
 # What a call of the model is named that has no name: web_search_call → web_search.
 _NAMED = {"local_shell_call": "local_shell", "web_search_call": "web_search", "tool_search_call": "tool_search"}
+# What the first CLI told its user of a request that failed, or of his own Escape: error-<milliseconds since 1970>.
+_NOTICE = re.compile(r"(error|interrupt|cancel)-\d+")
 _EXIT = re.compile(r"^(?:Process exited with code|Exit code:)\s*(-?\d{1,9})\s*$", re.MULTILINE)
 _WALL = re.compile(r"^Wall time:\s*(\d{1,9}(?:\.\d{1,9})?)\s*s", re.MULTILINE)
 
@@ -139,6 +141,10 @@ def _message(line: Line) -> tuple[str, ...]:
         line.is_prompt = bool(step.text) and not (step.text or "").lstrip().startswith(_WRAPPERS)
     if role in ("user", "developer") and not line.is_prompt:
         step.severity = "debug"
+    if role == "system" and (notice := _NOTICE.fullmatch(str(payload.get("id")))):
+        kind = notice[1]
+        step.severity = "error" if kind == "error" else "warning"
+        step.error = {"type": kind, "message": step.text} if kind == "error" else None
     is_placed = others is None and isinstance(payload.get("content"), (str, list, type(None)))
     return (*(("content",) if is_placed else ()), *(("role", "type") if isinstance(role, str) else ()))
 
@@ -150,7 +156,9 @@ def _reasoning(line: Line) -> tuple[str, ...]:
     content, more = texts(payload.get("content"))
     step.text = summary or content
     line.said = ("reasoning", *(mapping(part).get("text") for part in elements(payload.get("summary"))))
+    step.duration_ms = number(payload.get("duration_ms"))  # of the first CLI: how long it thought
     used = ("summary",) if others is None and isinstance(payload.get("summary"), list) else ()
+    used += ("duration_ms",) if step.duration_ms is not None else ()
     return (*used, "content") if more is None and not (summary and content) else used
 
 

@@ -34,7 +34,9 @@ def verdict_of(line: Line, n: int, error: Verdict | None) -> Verdict | None:
     if line.type == "turn_aborted":
         reason = step.text or "interrupted"
         return Verdict(n, "cancelled", reason, f"The turn was aborted: {reason}.")
-    if step.error is not None and line.type in (*ENDS, "error"):
+    if line.type == "message" and step.role == "system" and step.severity == "warning":
+        return Verdict(n, "cancelled", "interrupted", step.text)
+    if step.error is not None and line.type in (*ENDS, "error", "message"):
         return _failed(n, step.error)
     if line.type in ("task_complete", "turn_complete"):
         # An error may be told of before the turn is called complete; then nothing was answered.

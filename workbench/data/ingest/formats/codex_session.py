@@ -8,7 +8,7 @@ the other.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -32,20 +32,28 @@ _KEPT_TEXTS = 20  # from the beginning of a session: one of them is its prompt
 
 
 class Session:
-    """The first pass over the lines of one file."""
+    """The first pass over the lines of one file.
 
-    def __init__(self, source: Source) -> None:
+    Parameters
+    ----------
+    records
+        Its lines, where they are not those of the file.
+    """
+
+    def __init__(self, source: Source, records: Sequence[Record | BadLine] | None = None) -> None:
         self.source = source
+        self._records = records
         self.course = Course(source)
         self.calls = Calls()
         self.usage: Usage | None = None
         self.started_at: datetime | None = None
-        self.completed_at: datetime | None = None
+        self._ended_at: datetime | None = None
         self.first_id: str | None = None
         self.last_copied: str | None = None  # id of the last copied line that has one in the source
         self.threads: list[tuple[str, str | None, str]] = []  # thread started here, call_id, the line that says so
         self.turns: dict[int, float | None] = {}  # line that starts a task → how long that took
         self.n_interruptions = self.n_tool_calls = 0
+        self._n_dated = 0
         self._names: dict[str | None, tuple[int, str | None]] = {}  # thread (None: not named) → line, its last name
         self._verdict: Verdict | None = None
         self._error: Verdict | None = None  # of the last line that is an error
@@ -63,6 +71,10 @@ class Session:
     def n_lines(self) -> int:
         """How many lines were taken."""
         return len(self._acts)
+
+    def records(self) -> Iterator[Record | BadLine]:
+        """The lines, parsed, each time anew."""
+        return self.source.records() if self._records is None else iter(self._records)
 
     # The first pass -----------------------------------------------------------------------------------------------
 
@@ -124,8 +136,9 @@ class Session:
         """Keep up with when the session's own lines were written, what it is called and how it stands."""
         n, moment = self.n_lines, line.step.timestamp
         if moment is not None:
+            self._n_dated += 1
             self.started_at = moment if self.started_at is None else min(self.started_at, moment)
-            self.completed_at = moment if self.completed_at is None else max(self.completed_at, moment)
+            self._ended_at = moment if self._ended_at is None else max(self._ended_at, moment)
         if line.type in STARTS or line.type in ENDS:
             self._is_open = line.type in STARTS
         self.n_interruptions += line.type == "turn_aborted"
@@ -156,7 +169,7 @@ class Session:
     def again(self) -> Iterator[tuple[int, Line]]:
         """The same lines once more, with their numbers."""
         course, n = Course(self.source), 0
-        for record in self.source.records():
+        for record in self.records():
             line = read_line(record.value) if isinstance(record, Record) else None
             if isinstance(record, BadLine) or not isinstance(line, Line):
                 continue
@@ -185,6 +198,11 @@ class Session:
             acts[not_typed] &= 0xFF - PROMPT
         self._told, self._told_lines = [], array("q")
         self._said, self._ids = Said(), Ids(self.source)  # of no use from here on, and large
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When the last line was written; not known where only the first of several has a time."""
+        return None if self._n_dated == 1 < self.n_lines else self._ended_at
 
     @property
     def n_prompts(self) -> int:
