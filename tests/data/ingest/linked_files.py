@@ -56,3 +56,28 @@ def gemini_sub_agents() -> dict[str, bytes]:
         "chats/session-2026-01-02T10-00-5e551000.jsonl": jsonl({"sessionId": OLD, "kind": "main", **about}, *main),
         f"chats/{OLD}/{NEW}.jsonl": jsonl({"sessionId": NEW, "kind": "subagent", **about}, *agent),
     }
+
+
+def openhands_conversations() -> dict[str, bytes]:
+    """Conversations of the OpenHands SDK, a file an event: one starts two children, the second of which is here."""
+    parent, child = OLD.replace("-", ""), NEW.replace("-", "")
+
+    def event(n: int, kind: str, source: str, **fields: Any) -> dict[str, Any]:
+        return {"id": f"e{n}", "timestamp": f"2026-02-05T11:24:{n:02d}.5", "source": source, **fields, "kind": kind}
+
+    def said(n: int, words: str) -> dict[str, Any]:
+        content = [{"type": "text", "text": words}]
+        return event(n, "MessageEvent", "user", llm_message={"role": "user", "content": content})
+
+    def started(n: int, call: str, conversation: str) -> list[dict[str, Any]]:
+        tool = {"tool_name": "start_child_conversation", "tool_call_id": call}
+        asked = {"task": "look", "kind": "StartChildConversationAction"}
+        seen = {"conversation_id": conversation, "kind": "StartChildConversationObservation", "is_error": False}
+        return [
+            event(n, "ActionEvent", "agent", action=asked, **tool),
+            event(n + 1, "ObservationEvent", "environment", action_id=f"e{n}", observation=seen, **tool),
+        ]
+
+    events = [said(0, "do it"), *started(1, "c1", NEW.replace("b", "c")), *started(3, "c2", NEW)]
+    files = {f"{parent}/events/event-{n:05d}-e{n}.json": histories.dumps(one) for n, one in enumerate(events)}
+    return files | {f"{child}/events/event-00000-e9.json": histories.dumps(said(9, "look"))}

@@ -322,6 +322,7 @@ LINKED = {
     "compacted": (linked_files.compacted_session, ("continued", 2)),
     "forked": (linked_files.forked_session, ("forked", 1)),
     "gemini": (linked_files.gemini_sub_agents, ("spawned", 1)),
+    "openhands": (linked_files.openhands_conversations, ("spawned", 3)),
 }
 
 

@@ -382,6 +382,62 @@ def test_tokens_of_the_real_event_list(store: Store, shared_data: Path) -> None:
     assert errors == (1,)
 
 
+# -- delegates ---------------------------------------------------------------------------------------------------------
+
+
+def delegate(n: int, agent: str = "BrowsingAgent", **fields: Any) -> dict[str, Any]:
+    return action(n, "delegate", args={"agent": agent, "inputs": {"task": "Look."}, "thought": ""}, **fields)
+
+
+def ended(n: int, **fields: Any) -> dict[str, Any]:
+    """What ends a delegate; the source never writes a cause."""
+    return observation(n, None, "delegate", "finishes task", extras={"outputs": {}}, **fields)
+
+
+def test_what_a_delegate_does_is_a_lane() -> None:
+    """Events between a delegating action and what ends it are the delegate's, and its own delegates' theirs."""
+    call = answer(call_id="c9")
+    events = [
+        said(0), delegate(1, tool_call_metadata=call), said(2, "TASK: Look."), action(3, args={"command": "ls"}),
+        observation(4, 3), delegate(5, "CodeActAgent"), said(6, "Deeper.", "agent"), ended(7), state(8, "finished"),
+        ended(9, tool_call_metadata=call), delegate(10), said(11, "Again.", "agent"), ended(12),
+    ]  # fmt: skip
+    [run], bad, _ = read(events)
+
+    assert bad == []
+    assert [step.agent for step in run.steps] == [
+        "user", None, *["BrowsingAgent"] * 4, "CodeActAgent", *["BrowsingAgent"] * 2, None, None, "BrowsingAgent #2",
+        None,
+    ]  # fmt: skip
+    assert [step.parent_span_id for step in run.steps] == [
+        None, None, "1", "1", "3", "1", "5", "5", "1", "1", None, "10", "10"
+    ]  # fmt: skip
+    first, end = run.steps[1], run.steps[9]
+    assert ((end.tool or {})["call_id"], first.duration_ms) == ("c9", 8000.0)
+    assert (run.output, run.metadata) == (None, {})
+
+
+def test_a_delegate_without_an_end_takes_nothing() -> None:
+    """Cut off, or gone on without it: nothing tells which, so the steps stay the agent's own."""
+    events = [said(0), ended(1), delegate(2), said(3, "Here.", "agent")]
+    [run], bad, _ = read(events)
+
+    assert bad == []
+    assert [step.agent for step in run.steps] == ["user", None, None, None]
+    assert (run.steps[3].parent_span_id, run.output) == (None, {"text": "Here."})
+
+
+def test_a_sub_agent_lies_under_its_parent() -> None:
+    """The folder of a sub-agent of the SDK tells the conversation that it belongs to."""
+    event = json.dumps(conversation()[1]).encode()
+
+    [agent], _, _ = read(event, "/store/abc/subagents/def/events/event-00001-e1.json")
+    [parent], _, _ = read(event, "/store/abc/events/event-00001-e1.json")
+
+    assert (agent.source_id, agent.parent_source_id) == ("def", "abc")
+    assert (parent.source_id, parent.parent_source_id) == ("abc", None)
+
+
 # -- events of the SDK -------------------------------------------------------------------------------------------------
 
 

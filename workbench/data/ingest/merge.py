@@ -184,7 +184,12 @@ class Merger:
         if _before(old["completed_at"], part.completed_at):
             taken |= {name: row[name] for name in _OF_THE_LAST}
         told, known = orjson.loads(row["metadata"]), orjson.loads(about)
-        taken["metadata"] = self._maker.json({**known, **told} if is_first else {**told, **known})
+        later, first = (known, told) if is_first else (told, known)
+        whole = {**later, **first}
+        for name in _GATHERED:
+            if isinstance(later.get(name), dict) and isinstance(first.get(name), dict):
+                whole[name] = {**later[name], **first[name]}
+        taken["metadata"] = self._maker.json(whole)
         assign = sql.SQL(", ").join(
             sql.SQL("{} = %s::jsonb" if isinstance(agent_executions.c[name].type, sa.JSON) else "{} = %s").format(
                 sql.Identifier(name)
@@ -414,6 +419,7 @@ _DROP = "DELETE FROM workbench.observability_events WHERE execution_id = %s AND 
 # What a run is, as its first part says; and how it ended, as its last part says.
 _OF_THE_FIRST = ("task_id", "agent_type", "name", "model", "input", "trace_id")
 _OF_THE_LAST = ("status", "score", "output", "error", "error_type")
+_GATHERED = ("spawns",)  # of its metadata: each part names the runs that it started itself
 
 _TIMES = """
 UPDATE workbench.agent_executions SET

@@ -7,8 +7,13 @@ Times carry no zone and are taken as UTC. The answer of the model, with its toke
 and is counted once by its id. Costs of the oldest rows are a plain list: where it is as long as what the agent did,
 each is that of the action in its place.
 
+A delegate's events stand in the same list, between the action that starts it and the observation that ends it: they
+are a lane (:mod:`.openhands_delegates`).
+
 Events of the SDK have a ``kind``; they come as such lists and rows, as lines, as pages of its server (``items``), or
-one in each file of a conversation's folder, whose name is then the run's id.
+one in each file of a conversation's folder, whose name is then the run's id. Its sub-agents are conversations of their
+own, in ``PARENT/subagents/CHILD``: the folder tells the parent, but no event which call started them. A child
+conversation (``start_child_conversation``) is named by the observation of the call.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from workbench.data.ingest.source import Head, Source, kind_of
 
 FORMAT = "openhands"
 TITLE = "OpenHands event lists (.json) and output.jsonl"
+HAS_PARENTS = True  # a sub-agent's conversation may be read before or after that of its parent
 
 _RUNNING = {"loading", "init", "running", "paused", "awaiting_user_confirmation", "user_confirmed",
             "idle", "waiting_for_confirmation"}  # fmt: skip
@@ -120,6 +126,7 @@ def _run(row: Mapping[str, Any], line: int | None, source: Source) -> Iterator[R
             continue
         read_events.append(event)
         events.take(event)
+    events.nest()
     steps = events.steps
     instance, task = _task(row)
     asked = text_or_none(row.get("instruction"))
@@ -141,8 +148,10 @@ def _run(row: Mapping[str, Any], line: int | None, source: Source) -> Iterator[R
         started_at=min(times, default=None),
         completed_at=max(times, default=None),
         input={"prompt": asked} if asked else None,
-        output={**(last_answer(steps) or {}), **known(git_patch=patch or None)} or None,
+        output={**(last_answer(events.delegates.others(steps)) or {}), **known(git_patch=patch or None)} or None,
         task=task,
+        parent_source_id=None if instance else _parent(source),
+        spawns=events.spawns,
         metadata=_metadata(row, events),
         steps=steps,
     )
@@ -228,6 +237,12 @@ def _conversation(source: Source) -> str | None:
     """The folder of a conversation, where each event is a file: ``CONVERSATION/events/event-00001-….json``."""
     *_, folder, inside, _ = ("", "", *source.stored_path.replace("\\", "/").split("/"))
     return folder if inside == "events" and source.file_name.startswith("event-") and folder else None
+
+
+def _parent(source: Source) -> str | None:
+    """The conversation that started one: ``PARENT/subagents/CONVERSATION/events/event-00001-….json``."""
+    *_, parent, kind, _, _, _ = ("", "", "", "", "", *source.stored_path.replace("\\", "/").split("/"))
+    return parent if kind == "subagents" and parent and _conversation(source) else None
 
 
 def _join(steps: Sequence[Step], metrics: Mapping[str, Any], source: Source) -> None:

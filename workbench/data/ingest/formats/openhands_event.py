@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.data.ingest.chat import arguments, elements, mapping, rest, result_step, text_or_none
-from workbench.data.ingest.formats.openhands_sdk import is_sdk_act, is_sdk_event, sdk_state, sdk_step
+from workbench.data.ingest.formats.openhands_delegates import Delegates
+from workbench.data.ingest.formats.openhands_sdk import is_sdk_act, is_sdk_event, sdk_child, sdk_state, sdk_step
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Step
 from workbench.data.ingest.openai_usage import openai_usage
@@ -47,6 +48,8 @@ class Events:
     agent_state_reason: str | None = None
     metrics: Mapping[str, Any] | None = None  # the last that an update of the state told
     acts: list[Step] = field(default_factory=list)  # what the agent did, in order
+    delegates: Delegates = field(default_factory=Delegates)
+    spawns: dict[str, str] = field(default_factory=dict)  # id of a conversation that was started → id of the step
     _actions: dict[Any, Step] = field(default_factory=dict)  # event id → its step
     _calls: dict[Any, Step] = field(default_factory=dict)  # call id → its step
     _last: Step | None = None
@@ -80,11 +83,19 @@ class Events:
             self._last = step
             if is_act(event):
                 self.acts.append(step)
+            if event["action"] == "delegate":
+                self.delegates.begin(len(self.steps), _agent(event), (self.agent_state, self.agent_state_reason))
         elif (call := self._cause(event, is_noted=False)) is not None:
             step.parent_span_id = call.span_id
             if step.event_type == "tool_result":
                 call.duration_ms = elapsed_ms(call.timestamp, step.timestamp)
         self.steps.append(step)
+        if event.get("observation") == "delegate" and (before := self.delegates.end(len(self.steps) - 1)) is not None:
+            self.agent_state, self.agent_state_reason = before  # what was noted since is of the delegate
+
+    def nest(self) -> None:
+        """Put the steps of delegates into lanes of their own, when all events are read."""
+        self.delegates.nest(self.steps)
 
     def _of_sdk(self, event: Mapping[str, Any]) -> None:
         step = sdk_step(event)
@@ -106,6 +117,9 @@ class Events:
         self._actions[step.source_id] = step
         if step.event_type == "tool_call" and isinstance((step.tool or {}).get("call_id"), str):
             self._calls[(step.tool or {})["call_id"]] = step
+        if (child := sdk_child(event)) is not None and (started_by := step.parent_span_id) is not None:
+            # A conversation's folder is named by its id without the dashes.
+            self.spawns |= {child: started_by, child.replace("-", ""): started_by}
         status, metrics = sdk_state(event)
         self.agent_state = status or self.agent_state
         self.metrics = metrics or self.metrics
@@ -203,6 +217,8 @@ class Events:
         cause = event.get("cause")
         if isinstance(cause, (int, str)):
             return self._actions.get(cause)
+        if event.get("observation") == "delegate" and (begun := self.delegates.begun) is not None:
+            return self.steps[begun]  # it never names one
         if "id" in event or "source" in event:
             return None  # it could have named one
         if is_noted and self._last is not None:
@@ -231,6 +247,11 @@ class Events:
         extra.pop("tool_call_metadata", None)
         if left := rest(metadata, *placed):
             extra["tool_call_metadata"] = left
+
+
+def _agent(event: Mapping[str, Any]) -> str | None:
+    """Whom an action delegates to."""
+    return text_or_none((mapping(event.get("args")) if "args" in event else event).get("agent"))
 
 
 def _given(metadata: Mapping[str, Any], call_id: Any) -> Any:

@@ -73,6 +73,13 @@ def sdk_state(event: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | No
     return text_or_none(whole.get("execution_status")), sdk_metrics(whole.get("stats"))
 
 
+def sdk_child(event: Mapping[str, Any]) -> str | None:
+    """The conversation that an observation says was started."""
+    seen = mapping(event.get("observation"))
+    is_start = seen.get("kind") == "StartChildConversationObservation"
+    return text_or_none(seen.get("conversation_id")) if is_start else None
+
+
 def sdk_metrics(stats: Any) -> dict[str, Any] | None:
     """The metrics of all models that a conversation used, as one."""
     each = [mapping(item) for item in mapping(mapping(stats).get("usage_to_metrics")).values()]
