@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 from tests.data.ingest import histories
@@ -81,3 +82,30 @@ def openhands_conversations() -> dict[str, bytes]:
     events = [said(0, "do it"), *started(1, "c1", NEW.replace("b", "c")), *started(3, "c2", NEW)]
     files = {f"{parent}/events/event-{n:05d}-e{n}.json": histories.dumps(one) for n, one in enumerate(events)}
     return files | {f"{child}/events/event-00000-e9.json": histories.dumps(said(9, "look"))}
+
+
+def atif_files(reference: dict[str, Any] | None, path: str = "agents/sub.json", **fields: Any) -> dict[str, bytes]:
+    """An ATIF trajectory that refers to another file, and that file; both have a placeholder for a session id."""
+    about = {"schema_version": "ATIF-v1.7", "agent": {"name": "acme", "version": "1"}}
+    call = {"tool_call_id": "c1", "function_name": "summarize", "arguments": {}}
+    result = {"source_call_id": "c1", **({"subagent_trajectory_ref": [reference]} if reference else {})}
+    asked = {"step_id": 1, "source": "user", "message": "do it"}
+    acted = {"step_id": 2, "source": "agent", "message": "", "tool_calls": [call], "observation": {"results": [result]}}
+    said = {"step_id": 3, "source": "agent", "message": "Done."}
+    session = {"session_id": "NORMALIZED_SESSION_ID"}
+    other = {**asked, "message": "look"}
+    return {
+        "main.json": histories.dumps({**about, **session, "steps": [asked, acted, said], **fields}),
+        path: histories.dumps({**about, **session, "steps": [other]}),
+    }
+
+
+def atif_by_path() -> dict[str, bytes]:
+    """A sub-agent's file that is named by its path alone."""
+    return atif_files({"trajectory_path": "agents/sub.json"})
+
+
+def atif_continued() -> dict[str, bytes]:
+    """A trajectory that goes on in another file, compressed since."""
+    files = atif_files(None, "main.cont-1.json", continued_trajectory_ref="./main.cont-1.json")
+    return {"main.json": files["main.json"], "main.cont-1.json.gz": gzip.compress(files["main.cont-1.json"], mtime=0)}

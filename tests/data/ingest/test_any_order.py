@@ -318,6 +318,8 @@ LINKED = {
     "resumed": (resumed_session, ("resumed", 1)),
     "codex": (codex_threads, ("spawned", 1)),
     "atif": (atif_files, ("spawned", 1)),
+    "atif by path": (linked_files.atif_by_path, ("spawned", 1)),
+    "atif continued": (linked_files.atif_continued, ("continued", 2)),
     "otlp": (linked_traces, ("continued", 1)),
     "compacted": (linked_files.compacted_session, ("continued", 2)),
     "forked": (linked_files.forked_session, ("forked", 1)),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mutations import mutations, survives
 
+from tests.data.ingest import linked_files
 from workbench.data.ingest import ingest
 from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.formats import atif
@@ -235,6 +236,50 @@ def test_a_sub_agent_in_a_file_of_its_own_is_linked(store: Store, tmp_path: Path
             " JOIN workbench.agent_executions parent ON parent.id = child.parent_execution_id"
         ).fetchall()
     assert rows == [("session-1-summarization-1-summary", "session-1")]
+
+
+@pytest.mark.parametrize(
+    ("reference", "n"),
+    [
+        ({"trajectory_path": "agents/sub.json"}, 1),
+        ({"trajectory_path": "agents/../agents/sub.json", "session_id": "NORMALIZED_SESSION_ID"}, 1),
+        ({"trajectory_path": "agents/sub.json", "session_id": "session-9"}, 0),
+        ({"trajectory_path": "sub.json"}, 0),
+        ({"trajectory_path": "s3://bucket/agents/sub.json"}, 0),
+    ],
+)
+def test_a_path_leads_to_one_file(store: Store, tmp_path: Path, reference: dict, n: int) -> None:
+    """From the folder of the trajectory that names it, and only to a run of the session that it says."""
+    for name, data in linked_files.atif_files(reference).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+
+    ingest(store, tmp_path, progress=False)
+
+    assert len(links(store)) == n
+
+
+def test_a_path_that_was_written_anew_leads_to_its_first_run(store: Store, tmp_path: Path) -> None:
+    """The next run in the same folder has the same names: each trajectory keeps the sub-agent that it had."""
+    files = linked_files.atif_by_path()
+    (tmp_path / "agents").mkdir()
+    for task in (b"do it", b"do that"):
+        for name, data in files.items():
+            data = data.replace(b"do it", task).replace(b"look", task + b" first")
+            (tmp_path / name).write_bytes(data)
+        ingest(store, tmp_path, progress=False)
+        ingest(store, tmp_path / "main.json", progress=False)
+
+    assert links(store) == [("do it first", "do it"), ("do that first", "do that")]
+
+
+def links(store: Store) -> list[tuple[str, str]]:
+    with store.raw() as connection:
+        return connection.execute(
+            "SELECT child.name, parent.name FROM workbench.agent_executions child"
+            " JOIN workbench.agent_executions parent ON parent.id = child.parent_execution_id"
+            " WHERE child.parent_event_id IS NOT NULL ORDER BY 1"
+        ).fetchall()
 
 
 def test_ids_of_runs_and_steps_stay_when_the_file_grows() -> None:

@@ -1,8 +1,8 @@
 """Link runs to the run and the step that they hang on, whichever of the two files is read first.
 
 Either side may tell it: the child names its parent (``Run.parent_source_id``) and the step there (``Run.spawned_by``),
-or the parent names its children with the step that started each (``Run.spawns``). Both are kept with the run, so what
-cannot be linked today is linked when the other file comes.
+or the parent names its children with the step that started each (``Run.spawns``), or the files of those
+(``Run.linked_files``). All are kept with the run, so what cannot be linked today is linked when the other file comes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from workbench.data.ingest.detect import Reader
+from workbench.data.ingest.file_links import link_files
 from workbench.data.ingest.normal import Run
 from workbench.data.ingest.rows import event_id, execution_id, key
 from workbench.data.ingest.turns import Turn
@@ -25,6 +26,7 @@ class Links:
     def __init__(self, reader: Reader) -> None:
         self._format = reader.FORMAT
         self._is_wanted = getattr(reader, "HAS_PARENTS", False)
+        self._names_files = getattr(reader, "NAMES_FILES", False)
         self._own: dict[str, uuid.UUID] = {}
         self._parents: dict[str, None] = {}
 
@@ -43,6 +45,8 @@ class Links:
         connection.execute(_TO_PARENT, about)
         self._told_by_parents(connection, about)
         self._told_by_children(connection, about)
+        if self._names_files:
+            link_files(connection, self._format, self._own.values())
 
     def _told_by_parents(self, connection: psycopg.Connection, about: Mapping[str, Any]) -> None:
         for parent, child, step in connection.execute(_SPAWNS, about).fetchall():

@@ -419,7 +419,7 @@ _DROP = "DELETE FROM workbench.observability_events WHERE execution_id = %s AND 
 # What a run is, as its first part says; and how it ended, as its last part says.
 _OF_THE_FIRST = ("task_id", "agent_type", "name", "model", "input", "trace_id")
 _OF_THE_LAST = ("status", "score", "output", "error", "error_type")
-_GATHERED = ("spawns",)  # of its metadata: each part names the runs that it started itself
+_GATHERED = ("spawns", "linked_files")  # of its metadata: each part names the runs that it started itself
 
 _TIMES = """
 UPDATE workbench.agent_executions SET

@@ -170,6 +170,20 @@ class TaskRef:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True, frozen=True)
+class FileLink:
+    """How the run of another file, known by its path alone, hangs on a run."""
+
+    step: str  # source_id of the step it hangs on
+    link: Link | None = None  # None = spawned
+    session_id: str | None = None  # the session that the file should be of
+
+    def as_dict(self) -> dict[str, str]:
+        """What is known."""
+        told = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in told.items() if value is not None}
+
+
 @dataclass(slots=True)
 class Run:
     """One source run; becomes one row of ``agent_executions`` with its events and snapshots.
@@ -200,6 +214,7 @@ class Run:
     spawned_by: str | None = None  # the step of the parent it hangs on: its source_id, span_id or call_id
     link: Link | None = None  # how it hangs on its parent; None with a parent = spawned
     spawns: Mapping[str, str] = field(default_factory=dict)  # source_id of a run it started → source_id of the step
+    linked_files: Mapping[str, FileLink] = field(default_factory=dict)  # path, from the folder of its own → its run
     task: TaskRef | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     steps: Sequence[Step] = field(default_factory=list)

@@ -191,6 +191,8 @@ class RowMaker:
             metadata["link"] = run.link or "spawned"
         if run.spawns:
             metadata["spawns"] = {key(child): step for child, step in run.spawns.items()}
+        if run.linked_files:
+            metadata["linked_files"] = {path: told.as_dict() for path, told in run.linked_files.items()}
         usage, cost = self._usage(run.usage), self._cost(run.cost_usd)
         return (
             self.id_of(run),

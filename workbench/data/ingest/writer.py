@@ -135,10 +135,10 @@ class Writer:
     def finish(self) -> FileReport:
         """Write what is left and the record of the import."""
         self._flush()
-        self._links.write(self._connection, self._turn)
         if self._with_prices:
             self._price()
         self._name_runs()
+        self._links.write(self._connection, self._turn)  # a link may be told by the file that a run is of
         self._secrets.write()
         for damage in self._source.damage:
             self.bad(damage)

@@ -4,9 +4,9 @@ One step of the trajectory is one step of the run; it may hold several calls and
 A session id belongs to a run, not to a file: files that share one are parts of one run, unless they name a
 ``trajectory_id``; an id without any digit (``NORMALIZED_SESSION_ID``) is a placeholder and is told apart by what the
 agent said first. Trajectories of sub-agents are runs of their own, linked to the one that started them: those inside
-the file by place, those in files of their own by the session id that is built on their parent's. ``prompt_tokens``
-include the cached ones. And ``final_metrics`` may include what the steps do not show: the run's tokens are the sum of
-its steps, and every difference is noted.
+the file by place, those in files of their own by the session id that is built on their parent's, or by their path.
+``prompt_tokens`` include the cached ones. And ``final_metrics`` may include what the steps do not show: the run's
+tokens are the sum of its steps, and every difference is noted.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from workbench.data.ingest.chat import (
 )
 from workbench.data.ingest.formats.atif_step import own_id, read_step
 from workbench.data.ingest.identity import digest, opening
-from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
+from workbench.data.ingest.normal import BadLine, FileLink, Run, Step, Usage, total
 from workbench.data.ingest.openai_usage import disjoint, inclusive, price
 from workbench.data.ingest.source import Head, Source, kind_of
 
 FORMAT = "atif"
 TITLE = "Agent Trajectory Interchange Format (.json)"
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its parent
+NAMES_FILES = True  # … and be named by its path alone
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*"ATIF-v')
 _KNOWN = {f"ATIF-v1.{minor}" for minor in range(9)}
@@ -189,6 +190,7 @@ def _run(document: _Document, source: Source) -> Iterator[Run | BadLine]:
         spawned_by=document.spawned_by,
         link="continued" if document.is_continued else None,
         spawns=_spawns(record),
+        linked_files=_files(record),
         metadata=_metadata(document),
         steps=steps,
     )
@@ -210,6 +212,21 @@ def _spawns(record: Mapping[str, Any]) -> dict[str, str]:
             for reference in map(mapping, elements(result.get("subagent_trajectory_ref"))):
                 ids = [text_or_none(reference.get(key)) for key in ("session_id", "trajectory_id")]
                 found |= {name: own_id(step) for name in (*ids, "/".join(filter(None, ids))) if name}
+    return found
+
+
+def _files(record: Mapping[str, Any]) -> dict[str, FileLink]:
+    """The files that hold a sub-agent's trajectory, or what comes after the last step."""
+    found: dict[str, FileLink] = {}
+    steps = [step for step in elements(record.get("steps")) if isinstance(step, dict)]
+    for step in steps:
+        for result in map(mapping, elements(mapping(step.get("observation")).get("results"))):
+            for reference in map(mapping, elements(result.get("subagent_trajectory_ref"))):
+                if path := text_or_none(reference.get("trajectory_path")):
+                    session = text_or_none(reference.get("session_id"))
+                    found.setdefault(path, FileLink(own_id(step), session_id=session))
+    if steps and (path := text_or_none(record.get("continued_trajectory_ref"))):
+        found[path] = FileLink(own_id(steps[-1]), "continued")
     return found
 
 
