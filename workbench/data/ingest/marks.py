@@ -1,5 +1,8 @@
 """Mark the steps whose place in the tree lacks something: orphaned, unfinished.
 
+``out_of_order`` is set by readers, for only they see where a step was written: those that place steps by their times
+(Claude Code, tables). Spans are placed by their times too, but the order in which they are exported says nothing.
+
 What is marked is placed all the same: under its run, in its lane, by its time, and its own claim (``parent_span_id``,
 the id of its call) stays with it. Marks are made of what is known so far. When the missing part is read, from the same
 file grown or from another one, they are made again from all of it, so they are the same in whatever order files come.

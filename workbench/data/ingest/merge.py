@@ -68,6 +68,8 @@ class Merger:
         self._rejoin_trace: Callable[[str, list[Step], Run, Run], Run] | None = getattr(
             reader(maker.format), "rejoin_trace", None
         )
+        # What the parts make together, where the rest of the row is that of the first and the last: settle(run).
+        self._settle: Callable[[Run], None] | None = getattr(reader(maker.format), "settle", None)
         self._is_open = getattr(reader(maker.format), "is_open", None)
         self._connection = connection
         self._maker = maker
@@ -145,6 +147,7 @@ class Merger:
 
     def _unite(self, runs: Mapping[uuid.UUID, Run], merged: Merged) -> Merged:
         """Two files hold different parts of a run: keep all events, in the order of time."""
+        fresh = self._events.unknown(list(runs))
         events_new = self._events.insert(list(runs))
         self._events.finish_begun(list(runs))
         snapshots_new = 0
@@ -164,12 +167,13 @@ class Merger:
                 if self._rejoin is not None or self._rejoin_trace is not None:
                     self._execution(whole)
                     continue
-            self._unite_row(execution, run)
+            self._unite_row(execution, run, whole, fresh.get(execution, set()))
             self._connection.execute(_TIMES, parameters)
-            self._connection.execute(_TOTALS, parameters)
+            if self._settle is None:
+                self._connection.execute(_TOTALS, parameters)
         return Merged(merged.new + Counts(0, events_new, snapshots_new), merged.updated + len(runs), unions=len(runs))
 
-    def _unite_row(self, execution: uuid.UUID, part: Run) -> None:
+    def _unite_row(self, execution: uuid.UUID, part: Run, whole: Run, fresh: set[str]) -> None:
         """The part that began first says what the run is, the one that ended last how it ended; read in any order."""
         row = dict(zip(EXECUTION_COLUMNS, self._maker.execution(part), strict=True))
         names = ("started_at", "completed_at", *_OF_THE_FIRST, *_OF_THE_LAST)
@@ -179,17 +183,30 @@ class Merger:
             return
         *values, about = stored
         old = dict(zip(names, values, strict=True))
-        is_first = _before(part.started_at, old["started_at"])
-        taken = {name: row[name] for name in _OF_THE_FIRST if is_first or old[name] is None}
-        if _before(old["completed_at"], part.completed_at):
-            taken |= {name: row[name] for name in _OF_THE_LAST}
+        begins, ends = _ends(whole, set(event_ids(execution, part)[0]), fresh)
+        started, completed = part.started_at, part.completed_at
+        is_first = begins if started == old["started_at"] else _before(started, old["started_at"])
+        is_last = ends if completed == old["completed_at"] else _before(old["completed_at"], completed)
+        taken = {
+            name: row[name]
+            for name in _OF_THE_FIRST
+            if _says(row[name], part) and (is_first or not _says(old[name], part))
+        }
+        if is_last:
+            taken |= {name: row[name] for name in _OF_THE_LAST if row[name] is not None or name not in _STAYING}
         told, known = orjson.loads(row["metadata"]), orjson.loads(about)
         later, first = (known, told) if is_first else (told, known)
-        whole = {**later, **first}
-        for name in _GATHERED:
-            if isinstance(later.get(name), dict) and isinstance(first.get(name), dict):
-                whole[name] = {**later[name], **first[name]}
-        taken["metadata"] = self._maker.json(whole)
+        metadata = {**later, **first, **_gathered(later, first)}
+        last = told if is_last else known
+        metadata |= {name: last[name] for name in _ABOUT_THE_END & last.keys()}
+        if self._settle is not None:
+            settled = dict(zip(EXECUTION_COLUMNS, self._maker.execution(whole), strict=True))
+            taken |= {name: settled[name] for name in ("token_usage", "cost", "cost_source")}
+            taken |= {name: settled[name] for name in _SETTLED if settled[name] is not None}
+            metadata |= whole.metadata
+            if "parent_source_id" not in metadata and "spawned_by" not in first:  # it goes on from a part of itself
+                metadata = {name: value for name, value in metadata.items() if name not in ("spawned_by", "link")}
+        taken["metadata"] = self._maker.json(metadata)
         assign = sql.SQL(", ").join(
             sql.SQL("{} = %s::jsonb" if isinstance(agent_executions.c[name].type, sa.JSON) else "{} = %s").format(
                 sql.Identifier(name)
@@ -210,6 +227,8 @@ class Merger:
         else:
             whole = self._rejoin(part.source_id, steps)
         mark(whole.steps, self._is_open)
+        if self._settle is not None:
+            self._settle(whole)
         self._correct(execution, rows, whole, is_renumbered=is_renumbered)
         return whole
 
@@ -228,15 +247,23 @@ class Merger:
         """Only with all steps at hand is it known where each belongs, and which repeats the tokens inside it."""
         new = []
         for number, step in enumerate(whole.steps):
-            _, old_number, _, _, agent, *_, old_mark, text = rows.pop(step.source_id or "")
+            _, old_number, kind, name, agent, *_, lasted, _, _, above, old_mark, text = rows.pop(step.source_id or "")
             place = number if is_renumbered else old_number
-            told = _counted_in(orjson.loads(text))
+            data = orjson.loads(text)
+            told = _counted_in(data)
             counted = {"usage": step.usage.as_dict()} if step.usage is not None else {}
             counted |= {"cost_usd": step.cost_usd} if step.cost_usd is not None else {}
+            before = [kind, name, lasted, above]
+            after = (
+                before if self._settle is None else [step.event_type, step.name, step.duration_ms, step.parent_span_id]
+            )
+            if self._settle is not None:
+                said = {"tool": step.tool, "tool_calls": step.tool_calls, "model": step.model}
+                counted |= {key: value for key, value in said.items() if value != data.get(key) and value is not None}
             lane = self._maker.lane(whole, step)
-            if (place, lane, step.mark, counted) != (old_number, agent, old_mark, told):
+            if (place, lane, step.mark, counted, after) != (old_number, agent, old_mark, told, before):
                 changed = None if counted == told else orjson.dumps(counted).decode()
-                new.append((step.source_id, place, lane, step.mark, changed))
+                new.append((step.source_id, place, lane, step.mark, changed, *after))
         if new:
             self._connection.execute(_CORRECT, [list(column) for column in zip(*new, strict=True)])
         if rows:  # begun only, and another event tells the same with its end
@@ -245,6 +272,22 @@ class Merger:
 
 def _before(a: datetime | None, b: datetime | None) -> bool:
     return a is not None and (b is None or a < b)
+
+
+def _says(value: Any, part: Run) -> bool:
+    """Whether a field of a run tells anything: a run without a name is called by its id."""
+    return value is not None and value not in (part.source_id, part.metadata.get("run"))
+
+
+def _gathered(later: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    both = [name for name in _GATHERED if isinstance(later.get(name), dict) and isinstance(first.get(name), dict)]
+    return {name: {**later[name], **first[name]} for name in both}
+
+
+def _ends(whole: Run, part: set[str], fresh: set[str]) -> tuple[bool, bool]:
+    """Whether the file holds the first, and the last, of the events that are not in both it and the store."""
+    alone = [own in fresh for step in whole.steps if (own := step.source_id) in fresh or own not in part]
+    return bool(alone) and alone[0], bool(alone) and alone[-1]
 
 
 def _counted_in(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,6 +368,15 @@ class _Incoming:
             executions,
         ).fetchone()
         return cast(tuple[int, int], row)
+
+    def unknown(self, executions: list[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
+        """By run: the ids of the rows that are not stored."""
+        rows = self._run(
+            "SELECT execution_id, array_agg(id::text) FROM {temporary} new WHERE execution_id = ANY(%s) "
+            "AND NOT EXISTS (SELECT FROM {table} old WHERE old.id = new.id) GROUP BY 1",
+            executions,
+        ).fetchall()
+        return {execution: set(ids) for execution, ids in rows}
 
     def insert(self, executions: list[uuid.UUID]) -> int:
         """Insert the unknown rows of some runs; how many."""
@@ -408,9 +460,11 @@ FROM workbench.observability_events WHERE execution_id = %(run)s ORDER BY timest
 _CORRECT = """
 UPDATE workbench.observability_events AS event SET step_number = new.step_number, agent = new.agent, mark = new.mark,
   data = CASE WHEN new.counted IS NULL THEN event.data
-    ELSE (event.data - '{usage,cost_usd}'::text[]) || new.counted::jsonb END, row_version = row_version + 1
-FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[])
-  AS new (id, step_number, agent, mark, counted)
+    ELSE (event.data - '{usage,cost_usd}'::text[]) || new.counted::jsonb END,
+  event_type = new.event_type, name = new.name, duration_ms = new.duration_ms, parent_span_id = new.parent_span_id,
+  row_version = row_version + 1
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::text[])
+  AS new (id, step_number, agent, mark, counted, event_type, name, duration_ms, parent_span_id)
 WHERE event.id = new.id
 """
 
@@ -419,7 +473,10 @@ _DROP = "DELETE FROM workbench.observability_events WHERE execution_id = %s AND 
 # What a run is, as its first part says; and how it ended, as its last part says.
 _OF_THE_FIRST = ("task_id", "agent_type", "name", "model", "input", "trace_id")
 _OF_THE_LAST = ("status", "score", "output", "error", "error_type")
+_STAYING = {"score", "output"}  # what one part said stays said
 _GATHERED = ("spawns", "linked_files")  # of its metadata: each part names the runs that it started itself
+_ABOUT_THE_END = {"lastUpdated", "status", "score"}  # of its metadata too
+_SETTLED = ("name", "model", "input", "output")
 
 _TIMES = """
 UPDATE workbench.agent_executions SET

@@ -11,18 +11,20 @@ nesting a result is put under its call, a sub-agent under the call that started 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import mapping, number, title
-from workbench.data.ingest.formats.claude_line import Line
+from workbench.data.ingest.chat import mapping, number, text_or_none, title
+from workbench.data.ingest.formats.claude_line import WRAPPERS, Line
 from workbench.data.ingest.formats.claude_session import Session, usage_of
 from workbench.data.ingest.formats.claude_steps import Finisher
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
 from workbench.data.ingest.source import Head, Record, Source
+from workbench.data.ingest.together import nest, pair, sum_up
 from workbench.data.store.storable import storable
 
 FORMAT = "claude-code"
@@ -149,6 +151,40 @@ def _run(session: Session, steps: Sequence[Step]) -> Run:
         }
     _judge(run, session)
     return run
+
+
+def settle(run: Run) -> None:
+    """What the parts of a session make together of which several files hold some."""
+    steps = list(run.steps)
+    pair(steps)
+    bills = {own: step for step in steps if step.usage is not None and (own := _message_id(step)) is not None}
+    for step in steps:  # an answer that goes on in another part told its tokens in both
+        if step.usage is not None and bills.get(_message_id(step) or "", step) is not step:
+            step.usage = step.cost_usd = None
+    own = [step for step in steps if step.agent in (None, "user", run.agent_type)]
+    resumed = next((_above(step) for step in own if not str(step.span_id).startswith("line:")), None)
+    known = {None, resumed, *(step.span_id for step in steps)}
+    for step in steps:
+        if step.mark != "unfinished" and _above(step) not in known:
+            step.mark = "orphaned"
+    prompts = {id(step) for step in own if _is_prompt(step)}
+    nest(own, lambda step: id(step) in prompts)
+    n_calls = sum((step.tool is not None) + len(step.tool_calls or ()) for step in steps if step.role == "assistant")
+    models = Counter(step.model for step in steps if step.model and not step.model.startswith("<"))
+    sum_up(run, len(prompts), n_calls, models)
+
+
+def _above(step: Step) -> str | None:
+    return text_or_none((step.extra or {}).get("parentUuid"))
+
+
+def _message_id(step: Step) -> str | None:
+    return text_or_none(mapping((step.extra or {}).get("message")).get("id"))
+
+
+def _is_prompt(step: Step) -> bool:
+    is_plain = step.role == "user" and step.event_type == "message" and (step.extra or {}).get("isMeta") is not True
+    return is_plain and bool(step.text) and not (step.text or "").startswith(WRAPPERS)
 
 
 def _session_id(session: Session) -> str:

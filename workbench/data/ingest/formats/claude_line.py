@@ -13,7 +13,7 @@ _SEVERITIES = {"warning": "warning", "warn": "warning", "error": "error"}
 _PLACED = frozenset({"type", "uuid", "timestamp", "message", "costUSD"})
 INTERRUPTED = "[Request interrupted by user"
 # Written by the program in the user's name. A slash command (<command-name>) was typed, and opens a turn.
-_WRAPPERS = ("<local-command-", "Caveat: The messages below", INTERRUPTED)
+WRAPPERS = ("<local-command-", "Caveat: The messages below", INTERRUPTED)
 _COMMANDS = ("<command-name>", "<command-message>")
 
 
@@ -54,7 +54,7 @@ class Line:
             return False
         if self.step.model == "<synthetic>":
             return self.api_error is not None
-        return not (self.step.text or "").startswith((*_WRAPPERS, *_COMMANDS))
+        return not (self.step.text or "").startswith((*WRAPPERS, *_COMMANDS))
 
 
 def read_line(value: dict[str, Any]) -> Line:
@@ -112,7 +112,7 @@ def _conversation(line: Line, role: Any, message: Any, value: dict[str, Any]) ->
         line.api_error = step.text or "API error"
         step.severity, step.error = "error", {"type": "api_error", "message": line.api_error}
     is_plain = role == "user" and step.event_type == "message" and value.get("isMeta") is not True
-    line.is_prompt = is_plain and bool(step.text) and not (step.text or "").startswith(_WRAPPERS)
+    line.is_prompt = is_plain and bool(step.text) and not (step.text or "").startswith(WRAPPERS)
     if value.get("isMeta") is True:
         step.severity = "debug"
     elif line.is_interruption:

@@ -18,6 +18,7 @@ from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats import codex_document
 from workbench.data.ingest.formats.codex_course import UUID
 from workbench.data.ingest.formats.codex_event import Line
+from workbench.data.ingest.formats.codex_parts import settle
 from workbench.data.ingest.formats.codex_session import Session
 from workbench.data.ingest.formats.codex_steps import Finisher
 from workbench.data.ingest.identity import line_id
@@ -29,6 +30,8 @@ FORMAT = "codex"
 TITLE = "Codex CLI rollouts (.jsonl, .json)"
 MARKS = True  # set here, line by line: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a fork or a sub-agent may be read before or after the session it came from
+
+__all__ = ["FORMAT", "HAS_PARENTS", "MARKS", "TITLE", "detect", "read", "settle"]
 
 HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _BEGINS = {"id", "timestamp", "instructions"}  # the first line of a rollout of 2025

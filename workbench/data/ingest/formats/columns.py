@@ -19,7 +19,7 @@ import orjson
 
 from workbench.data.ingest.cells import Faults, lookup
 from workbench.data.ingest.columns import FIELDS, check_columns, listed
-from workbench.data.ingest.formats.columns_run import Gathered
+from workbench.data.ingest.formats.columns_run import Gathered, sum_of
 from workbench.data.ingest.formats.columns_step import StepMaker
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run
@@ -64,6 +64,11 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     source.kept("columns", " · ".join(f"{field} = {column}" for field, column in columns.items()))
     source.is_strict = found.kind == "csv"
     yield from _runs(source, found, columns)
+
+
+def settle(run: Run) -> None:
+    """What the rows of one run make together of which several files held some."""
+    sum_of(run, run.steps)
 
 
 def _check(source: Source, found: Table, columns: Mapping[str, str]) -> None:

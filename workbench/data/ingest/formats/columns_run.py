@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ class Gathered:
         self._columns = columns
         self._steps: list[Step] = []
         self._places: list[datetime] = []
-        self._at = _EARLIEST
+        self._at = self._latest = _EARLIEST
         self._is_sorted = True
         self._ids: dict[str, int] = {}
         self._told: dict[str, Any] = {}
@@ -64,6 +64,9 @@ class Gathered:
         if step.timestamp is not None:
             self._is_sorted = self._is_sorted and step.timestamp >= self._at
             self._at = step.timestamp
+            if self._at < self._latest:
+                step.mark = "out_of_order"
+            self._latest = max(self._latest, self._at)
         self._steps.append(step)
         self._places.append(self._at)
         if told:
@@ -77,25 +80,18 @@ class Gathered:
     def run(self, parent_source_id: str | None) -> Run:
         """The run of all rows."""
         steps = self._in_order()
-        asked = next((step.text for step in steps if step.role == "user" and step.text), None)
-        times = [step.timestamp for step in steps if step.timestamp is not None]
-        models = Counter(step.model for step in steps if step.model)
         lanes = [step.agent for step in steps if step.agent is not None and step.role != "user"]
         run = Run(
             self.source_id,
             agent_type=lanes[0] if lanes else "columns",
-            name=title(asked) or self.value,
-            model=models.most_common(1)[0][0] if models else None,
-            started_at=min(times, default=None),
-            completed_at=max(times, default=None),
-            input={"prompt": asked} if asked else None,
-            output=last_answer(steps),
-            usage=total(step.usage for step in steps),
-            cost_usd=self._cost(steps),
             parent_source_id=parent_source_id,
-            metadata=known(run=self.value, models=dict(models) if len(models) > 1 else None),
+            metadata=known(run=self.value),
             steps=steps,
         )
+        n_unpriced = sum_of(run, steps)
+        if n_unpriced:
+            self._source.changed("cost", _MISSING, n_unpriced)
+        run.name = run.name or self.value
         self._judge(run)
         return run
 
@@ -105,13 +101,6 @@ class Gathered:
         self._source.changed("order", _SORTED)
         places = sorted(range(len(self._steps)), key=self._places.__getitem__)  # stable: equal times stay as they are
         return [self._steps[place] for place in places]
-
-    def _cost(self, steps: list[Step]) -> float | None:
-        costs = [step.cost_usd for step in steps if step.cost_usd is not None]
-        unpriced = sum(step.cost_usd is None and step.usage is not None for step in steps)
-        if costs and unpriced:
-            self._source.changed("cost", _MISSING, unpriced)
-        return sum(costs) if costs and not unpriced else None
 
     def _judge(self, run: Run) -> None:
         score, status, task = (self._told.get(name) for name in ("score", "status", "task"))
@@ -137,6 +126,24 @@ class Gathered:
             failed = next((step.error for step in reversed(run.steps) if step.error is not None), None)
             run.error = None if failed is None else failed["message"]
             run.error_type = None if failed is None else failed["type"]
+
+
+def sum_of(run: Run, steps: Sequence[Step]) -> int:
+    """Set what the rows of a run say of it together; how many used tokens and have no cost where others have one."""
+    asked = next((step.text for step in steps if step.role == "user" and step.text), None)
+    times = [step.timestamp for step in steps if step.timestamp is not None]
+    models = Counter(step.model for step in steps if step.model)
+    costs = [step.cost_usd for step in steps if step.cost_usd is not None]
+    n_unpriced = sum(step.cost_usd is None and step.usage is not None for step in steps)
+    run.name = title(asked) or None
+    run.model = models.most_common(1)[0][0] if models else None
+    run.started_at, run.completed_at = min(times, default=None), max(times, default=None)
+    run.input = {"prompt": asked} if asked else None
+    run.output = last_answer(steps)
+    run.usage = total(step.usage for step in steps)
+    run.cost_usd = sum(costs) if costs and not n_unpriced else None
+    run.metadata |= known(models=dict(models) if len(models) > 1 else None)
+    return n_unpriced if costs else 0
 
 
 def _truth(value: Any) -> float | None:

@@ -5,6 +5,9 @@ contains what was cached, and ``tokens.output`` does not contain the thoughts. A
 again whenever it grew: its last form counts. And what a ``$rewindTo`` took back is kept, in a lane of its own and
 marked (``is_off_branch``).
 
+Messages stand in the order in which they were written first, whatever their times say: a ``$rewindTo`` takes back what
+was written behind a message, so the position is what happened, and none is marked out of order.
+
 A sub-agent is a session of its own, ``chats/<session that started it>/<sub-agent>.jsonl``: the folder is named after
 its parent, and the call that started it holds its id (``agentId``), once it has ended.
 """
@@ -23,6 +26,7 @@ from workbench.data.ingest.normal import BadLine, Run, Step, total
 from workbench.data.ingest.parse import parse
 from workbench.data.ingest.source import Head, Source, kind_of
 from workbench.data.ingest.times import when
+from workbench.data.ingest.together import nest, sum_up
 
 FORMAT = "gemini-cli"
 TITLE = "Gemini CLI sessions (.json, .jsonl)"
@@ -62,6 +66,19 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         yield from session.take_document(document, messages)
     if session.messages:
         yield session.run()
+
+
+def settle(run: Run) -> None:
+    """What the parts of a session make together of which several files hold some."""
+    steps = list(run.steps)
+    nest(steps, lambda step: step.role == "user")
+    sum_up(run, *_counts(steps), Counter(step.model for step in steps if step.model))
+
+
+def _counts(steps: list[Step]) -> tuple[int, int]:
+    """How many prompts stand, and how many calls there are."""
+    n_prompts = sum(step.role == "user" and "is_off_branch" not in (step.extra or {}) for step in steps)
+    return n_prompts, sum((step.tool is not None) + len(step.tool_calls or ()) for step in steps)
 
 
 def _is_lines(head: Head) -> bool:

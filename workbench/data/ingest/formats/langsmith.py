@@ -2,6 +2,8 @@
 
 What LangSmith calls a run is a span: rows of one ``trace_id`` are one run here, one row one step.
 The rows of chains repeat the tokens and cost of the model calls inside them; those count once, at the innermost.
+Rows are placed by their times (``dotted_order``); the order in which they are exported says nothing, so none is marked
+out of order.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ Events of the SDK have a ``kind``; they come as such lists and rows, as lines, a
 one in each file of a conversation's folder, whose name is then the run's id. Its sub-agents are conversations of their
 own, in ``PARENT/subagents/CHILD``: the folder tells the parent, but no event which call started them. A child
 conversation (``start_child_conversation``) is named by the observation of the call.
+
+The event stream of a conversation is numbered by its one writer: events stay in the order of the list, whatever their
+times say, and none is marked out of order.
 """
 
 from __future__ import annotations

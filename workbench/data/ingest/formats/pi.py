@@ -5,12 +5,14 @@ stands: what does not lie between it and the root was abandoned, and is kept, in
 (``is_off_branch``). ``parentId`` links each entry to the one before, so for nesting a result is put under its call and
 the rest under the user's prompt; ``parentId`` itself stays in ``data.extra``. pi is the one format with a cost in USD
 per call. A forked session begins with a copy of entries of the session it came from: marked (``is_copied``), their
-tokens and cost belong to the parent.
+tokens and cost belong to the parent. pi only ever appends, and ``parentId`` says what came before what: entries stay in
+the order of the lines, whatever their times say, and none is marked out of order.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from workbench.data.ingest.formats.pi_steps import Finisher
 from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
 from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.together import is_copied, nest, pair, sum_up
 
 FORMAT = "pi"
 TITLE = "pi sessions (.jsonl)"
@@ -71,6 +74,27 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     if session.n_lines:
         session.close()
         yield _run(session, _steps(session, held))
+
+
+def settle(run: Run) -> None:
+    """What the parts of a session make together of which several files hold some."""
+    steps = list(run.steps)
+    pair(steps)
+    prompts = [step for step in steps if step.category == "message" and step.role == "user" and not _is_off(step)]
+    spans = {id(step) for step in prompts}
+    nest([step for step in steps if step.category != "session" and not _is_off(step)], lambda step: id(step) in spans)
+    sum_up(
+        run,
+        n_prompts=sum(not is_copied(step) for step in prompts),
+        n_tool_calls=sum(
+            (step.tool is not None) + len(step.tool_calls or ()) for step in steps if step.role == "assistant"
+        ),
+        models=Counter(step.model for step in steps if step.model),
+    )
+
+
+def _is_off(step: Step) -> bool:
+    return "is_off_branch" in (step.extra or {})
 
 
 def _steps(session: Session, held: list[Entry] | None) -> Sequence[Step]:

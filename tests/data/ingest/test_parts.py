@@ -1,0 +1,289 @@
+"""Two files hold overlapping parts of one run: the store holds what one file with all of it gives, in either order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import dumps
+from test_any_order import empty, tree
+
+from workbench.data.ingest import ingest
+from workbench.data.store.engine import Store
+
+N = 8
+SESSION = "5e551000-0000-4000-8000-0000000000a1"
+
+
+def at(n: float) -> str:
+    return f"2025-05-01T12:00:{n:06.3f}Z"
+
+
+def jsonl(lines: list[Any]) -> bytes:
+    return b"".join(dumps(line) + b"\n" for line in lines)
+
+
+def columns(wanted: Sequence[int]) -> bytes:
+    """A table of a session: prompts and calls with their answers, tokens and cost."""
+    rows = []
+    for n in wanted:
+        row: dict[str, Any] = {**dict.fromkeys(COLUMNS.values()), "session": "s", "ts": at(n), "kind": None}
+        if n % 4 == 0:
+            row |= {"who": "user", "said": f"prompt {n}"}
+        elif n % 4 == 1:
+            row |= {
+                "who": "assistant",
+                "tool": "ls",
+                "call": f"c{n}",
+                "args": "{}",
+                "model": f"m{n // 4}",
+                "in": 10 + n,
+                "cost": 0.5,
+            }
+        elif n % 4 == 2:
+            row |= {"who": "tool", "tool": "ls", "call": f"c{n - 1}", "out": "x"}
+        else:
+            row |= {
+                "who": "assistant",
+                "said": f"answer {n}",
+                "model": "m0",
+                "in": 5,
+                "cost": 0.25,
+                "kind": "llm_call" if n == 3 else None,
+            }
+            row |= {"state": "done" if n == N - 1 else "running", "score": 1 if n == N - 1 else None, "task": "t"}
+        rows.append(row)
+    return jsonl(rows)
+
+
+COLUMNS = {
+    "event_type": "kind",
+    "run": "session",
+    "time": "ts",
+    "role": "who",
+    "text": "said",
+    "tool": "tool",
+    "call_id": "call",
+    "arguments": "args",
+    "result": "out",
+    "model": "model",
+    "input_tokens": "in",
+    "cost_usd": "cost",
+    "status": "state",
+    "score": "score",
+    "task": "task",
+}
+
+
+def codex(wanted: Sequence[int]) -> bytes:
+    lines: list[Any] = [
+        {"timestamp": at(0), "type": "session_meta", "payload": {"id": SESSION, "cwd": "/"}},
+        {"timestamp": at(0), "type": "turn_context", "payload": {"model": "m", "turn_id": "t"}},
+    ]
+    for n in wanted:
+        if n % 4 == 0:
+            p: Any = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"prompt {n}"}]}
+        elif n % 4 == 1:
+            p = {"type": "function_call", "name": "ls", "call_id": f"c{n}", "arguments": "{}"}
+        elif n % 4 == 2:
+            p = {"type": "function_call_output", "call_id": f"c{n - 1}", "output": "x"}
+        else:
+            p = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": f"answer {n}"}]}
+        lines.append({"timestamp": at(n), "type": "response_item", "payload": p})
+        total = {"input_tokens": 10 * (n + 1), "cached_input_tokens": n + 1, "output_tokens": 2 * (n + 1)}
+        last = {"input_tokens": 10, "cached_input_tokens": 1, "output_tokens": 2}
+        lines.append(
+            {
+                "timestamp": at(n),
+                "type": "event_msg",
+                "payload": {"type": "token_count", "info": {"total_token_usage": total, "last_token_usage": last}},
+            }
+        )
+    return jsonl(lines)
+
+
+def pi(wanted: Sequence[int]) -> bytes:
+    lines: list[Any] = [{"type": "session", "version": 3, "id": SESSION, "timestamp": at(0), "cwd": "/"}]
+    for n in wanted:
+        usage = {"input": 10, "output": 2, "cacheRead": 1, "cacheWrite": 0, "totalTokens": 13, "cost": {"total": 0.5}}
+        if n % 4 == 0:
+            m: Any = {"role": "user", "content": [{"type": "text", "text": f"prompt {n}"}]}
+        elif n % 4 == 1:
+            m = {
+                "role": "assistant",
+                "content": [{"type": "toolCall", "id": f"c{n}", "name": "ls", "arguments": {}}],
+                "model": "m",
+                "usage": usage,
+            }
+        elif n % 4 == 2:
+            m = {
+                "role": "toolResult",
+                "toolCallId": f"c{n - 1}",
+                "toolName": "ls",
+                "content": [{"type": "text", "text": "x"}],
+                "isError": False,
+            }
+        else:
+            m = {
+                "role": "assistant",
+                "content": [{"type": "text", "text": f"answer {n}"}],
+                "model": "m",
+                "usage": usage,
+            }
+        lines.append(
+            {"type": "message", "id": f"e{n}", "parentId": f"e{n - 1}" if n else None, "timestamp": at(n), "message": m}
+        )
+    return jsonl(lines)
+
+
+def claude(wanted: Sequence[int]) -> bytes:
+    lines = []
+    for n in wanted:
+        base = {
+            "uuid": f"00000000-0000-4000-8000-{n:012x}",
+            "parentUuid": f"00000000-0000-4000-8000-{n - 1:012x}" if n else None,
+            "sessionId": SESSION,
+            "timestamp": at(n),
+            "cwd": "/",
+            "version": "1",
+        }
+        usage = {"input_tokens": 10, "output_tokens": 2}
+        if n % 4 == 0:
+            lines.append({**base, "type": "user", "message": {"role": "user", "content": f"prompt {n}"}})
+        elif n % 4 == 1:
+            c = [{"type": "tool_use", "id": f"c{n}", "name": "ls", "input": {}}]
+            lines.append(
+                {
+                    **base,
+                    "type": "assistant",
+                    "message": {"role": "assistant", "id": f"m{n}", "model": "m", "content": c, "usage": usage},
+                }
+            )
+        elif n % 4 == 2:
+            lines.append(
+                {
+                    **base,
+                    "type": "user",
+                    "message": {
+                        "role": "user",
+                        "content": [{"type": "tool_result", "tool_use_id": f"c{n - 1}", "content": "x"}],
+                    },
+                }
+            )
+        else:
+            c = [{"type": "text", "text": f"answer {n}"}]
+            lines.append(
+                {
+                    **base,
+                    "type": "assistant",
+                    "message": {"role": "assistant", "id": f"m{n}", "model": "m", "content": c, "usage": usage},
+                }
+            )
+    return jsonl(lines)
+
+
+def gemini(wanted: Sequence[int]) -> bytes:
+    lines: list[Any] = [{"sessionId": SESSION, "projectHash": "p", "startTime": at(0), "lastUpdated": at(wanted[-1])}]
+    for n in wanted:
+        if n % 2 == 0:
+            lines.append({"id": f"e{n}", "timestamp": at(n), "type": "user", "content": f"prompt {n}"})
+        else:
+            lines.append(
+                {
+                    "id": f"e{n}",
+                    "timestamp": at(n),
+                    "type": "gemini",
+                    "content": f"answer {n}",
+                    "model": "m",
+                    "tokens": {"input": 10, "output": 2, "cached": 1, "thoughts": 0, "tool": 0, "total": 12},
+                    "toolCalls": [{"id": f"c{n}", "name": "ls", "args": {}, "status": "success", "result": []}],
+                }
+            )
+    return jsonl(lines)
+
+
+def sts(wanted: Sequence[int]) -> bytes:
+    lines: list[Any] = [{"type": "session", "harness": "h", "id": SESSION}]
+    for n in wanted:
+        m = {"role": "user" if n % 2 == 0 else "assistant", "content": f"text {n}", "timestamp": at(n), "model": "m"}
+        lines.append({"type": "message", "message": m})
+    return jsonl(lines)
+
+
+MAKERS: dict[str, Callable[[Sequence[int]], bytes]] = {
+    "columns": columns,
+    "codex": codex,
+    "pi": pi,
+    "claude-code": claude,
+    "gemini-cli": gemini,
+    "sts": sts,
+}
+PARTS = {
+    "overlapping": (range(0, 6), range(3, N)),
+    "apart": (range(0, 4), range(4, N)),
+    "apart in a call": (range(0, 2), range(2, N)),
+    "inside": (range(0, N), range(2, 5)),
+    "gap": (range(0, 3), range(5, N)),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("format", MAKERS)
+def test_parts_of_a_run_in_either_order(store: Store, tmp_path: Path, format: str, kind: str) -> None:
+    """Rows are those of one file that holds all, totals are not doubled, and what one part lacks another brings."""
+    first, second = PARTS[kind]
+    expected = stored(store, tmp_path, format, MAKERS[format](sorted({*first, *second})))
+
+    assert len(expected["observability_events"]) >= len({*first, *second})
+    for parts in ((first, second), (second, first)):
+        assert stored(store, tmp_path, format, *(MAKERS[format](part) for part in parts)) == expected
+
+
+def stored(store: Store, folder: Path, format: str, *files: bytes) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows after files were read one after the other into an empty store."""
+    empty(store)
+    columns = COLUMNS if format == "columns" else None
+    for n, data in enumerate(files):
+        path = folder / f"{n}.jsonl"
+        path.write_bytes(data)
+        ingest(store, path, format=format, columns=columns, progress=False)
+    return tree(store)
+
+
+def tokens(store: Store) -> Any:
+    with store.raw() as connection:
+        row = connection.execute("SELECT token_usage FROM workbench.agent_executions").fetchone()
+    return row and row[0]
+
+
+def test_a_total_that_another_part_told_before_is_not_counted_again(store: Store, tmp_path: Path) -> None:
+    """A part of a Codex session that begins by repeating the running total adds nothing for it."""
+    second = codex(range(4, N)).splitlines()
+    repeated = codex(range(3, 4)).splitlines()[-1].replace(at(3).encode(), at(3.5).encode())
+    for order in (1, -1):
+        parts = [codex(range(4)), b"\n".join([*second[:2], repeated, *second[2:]])][::order]
+        stored(store, tmp_path, "codex", *parts)
+
+        assert tokens(store) == {"input_tokens": 72, "cache_read_tokens": 8, "output_tokens": 16}
+
+
+def test_an_answer_that_goes_on_in_another_part_counts_once(store: Store, tmp_path: Path) -> None:
+    """Each line of a Claude Code answer repeats its tokens; in two files they are those of one answer."""
+    lines = [*claude(range(4)).splitlines()]
+    more = lines[3].replace(b"000000000003", b"000000000004").replace(at(3).encode(), at(4).encode())
+    for order in (1, -1):
+        stored(store, tmp_path, "claude-code", *[b"\n".join(lines), more][::order])
+
+        assert tokens(store) == {"input_tokens": 20, "output_tokens": 4}
+
+
+def test_rows_of_a_table_that_were_written_late_are_marked(store: Store, tmp_path: Path) -> None:
+    """A row behind one of a later time stands where its time says, marked, whichever part is read first."""
+    late = [columns([n]) for n in (0, 2, 1, 3)]
+    for files in ([b"".join(late)], [b"".join(late), columns(range(4, N))], [columns(range(4, N)), b"".join(late)]):
+        rows = stored(store, tmp_path, "columns", *files)["observability_events"]
+
+        marks = {step: mark for _, _, step, *_, mark in rows if step < 4}
+        assert marks == {0: None, 1: "out_of_order", 2: None, 3: None}
