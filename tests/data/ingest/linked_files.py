@@ -107,5 +107,5 @@ def atif_by_path() -> dict[str, bytes]:
 
 def atif_continued() -> dict[str, bytes]:
     """A trajectory that goes on in another file, compressed since."""
-    files = atif_files(None, "main.cont-1.json", continued_trajectory_ref="./main.cont-1.json")
+    files = atif_files(None, "main.cont-1.json", continued_trajectory_ref="main.cont-1.json")
     return {"main.json": files["main.json"], "main.cont-1.json.gz": gzip.compress(files["main.cont-1.json"], mtime=0)}

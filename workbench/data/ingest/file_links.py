@@ -32,7 +32,8 @@ def link_files(connection: psycopg.Connection, format: str, own: Iterable[uuid.U
     own = set(own)
     about: dict[str, Any] = {"format": format, "own": list(own)}
     paths = {_plain(path) for (path,) in connection.execute(_PATHS, about)}
-    about["names"] = sorted({Path(path).name for path in paths})
+    about["names"] = sorted({name for path in paths for name in (Path(path).name, f"{Path(path).name}.gz")})
+    about["folders"] = sorted({path.removesuffix(Path(path).name) for path in paths})
     for reference in _references(connection.execute(_NAMING, about).fetchall()):
         if reference.parent in own or reference.path in paths:
             _link(connection, format, reference)
@@ -72,16 +73,21 @@ SELECT DISTINCT import.path FROM workbench.import_runs AS held JOIN workbench.im
 WHERE held.execution_id = ANY(%(own)s) AND import.source = %(format)s
 """
 
+# Most references are the bare name of a file in the same folder, and the same in every folder.
 _NAMING = """
-SELECT DISTINCT parent.id, import.path, told.key, told.value
-FROM workbench.agent_executions AS parent
+WITH parent AS MATERIALIZED (
+  SELECT id, told.key, told.value FROM workbench.agent_executions
+  CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(metadata->'linked_files') = 'object'
+    THEN metadata->'linked_files' ELSE '{}' END) AS told
+  WHERE source = %(format)s AND metadata ? 'linked_files' AND (id = ANY(%(own)s)
+    OR EXISTS (SELECT FROM unnest(%(names)s::text[]) AS name WHERE right(told.key, length(name)) = name)))
+SELECT DISTINCT parent.id, import.path, parent.key, parent.value
+FROM parent
 JOIN workbench.import_runs AS held ON held.execution_id = parent.id
-JOIN workbench.imports AS import ON import.id = held.import_id AND import.source = parent.source
-CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(parent.metadata->'linked_files') = 'object'
-  THEN parent.metadata->'linked_files' ELSE '{}' END) AS told
-WHERE parent.source = %(format)s AND parent.metadata ? 'linked_files' AND (parent.id = ANY(%(own)s)
-  OR EXISTS (SELECT FROM unnest(%(names)s::text[]) AS name WHERE starts_with(reverse(told.key), reverse(name))))
-ORDER BY parent.id, told.key, import.path
+JOIN workbench.imports AS import ON import.id = held.import_id AND import.source = %(format)s
+WHERE parent.id = ANY(%(own)s) OR parent.key ~ '[/\\\\]'
+  OR regexp_replace(import.path, '[^/\\\\]*$', '') = ANY(%(folders)s)
+ORDER BY parent.id, parent.key, import.path
 """
 
 # The run that a file is about: one inside another of the same file is named by that one.
