@@ -1,44 +1,58 @@
-"""Do one thing while the next is being prepared: the server takes rows while the client reads on."""
+"""Do things while the next are being prepared: the server takes rows while the client reads on."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Self
 
+_WAITING = 3  # calls; their arguments are in memory
+
 
 class Ahead:
-    """A thread that does one call at a time, in order; whoever asks for the next waits until the last is done.
+    """A thread that does one call at a time, in order; who is too far ahead of it waits.
 
-    Leaving the ``with`` waits too, whatever happened meanwhile, so nothing goes on behind the caller's back.
+    Leaving the ``with`` waits for all, whatever happened meanwhile, so nothing goes on behind the caller's back.
     """
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="workbench-write")
-        self._last: Future[None] | None = None
+        self._calls: deque[Future[None]] = deque()
         return self
 
     def do(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Start a call when the one before has ended.
+        """Do a call when those before have ended.
 
         Raises
         ------
         Exception
-            What the call before raised; this one is not made.
+            What an earlier call raised; this one is not made.
         """
-        self._finish()
-        self._last = self._thread.submit(call, *arguments)
+        self._wait(_WAITING)
+        self._calls.append(self._thread.submit(call, *arguments))
 
-    def _finish(self) -> None:
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
+    def finish(self) -> None:
+        """Wait until all is done.
+
+        Raises
+        ------
+        Exception
+            What a call raised.
+        """
+        self._wait(0)
+
+    def _wait(self, n_left: int) -> None:
+        """Wait until no more calls than that are open; of those that have ended, raise what they raised."""
+        while self._calls and (len(self._calls) > n_left or self._calls[0].done()):
+            self._calls.popleft().result()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._finish()
-            elif self._last is not None:
-                wait([self._last])
+                self.finish()
         finally:
+            for call in self._calls:
+                call.cancel()
+            wait(self._calls)
             self._thread.shutdown()

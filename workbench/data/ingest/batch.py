@@ -446,20 +446,21 @@ def _read_file(
         # A file that was read before has grown: its runs are there already.
         turn = Turn(connection, reader.FORMAT, is_alone=is_alone or _was_read(connection, source, reader.FORMAT))
         turn.take()
-        writer = Writer(connection, reader, source, turn, with_prices=store.settings.prices)
-        for item in reader.read(source):
-            if isinstance(item, BadLine):
-                writer.bad(item)
-            else:
-                writer.add(item)
-        report = writer.finish()
+        keep = partial(_keep, connection, own, source) if keep_originals else None
+        with Writer(connection, reader, source, turn, with_prices=store.settings.prices, keep=keep) as writer:
+            for item in reader.read(source):
+                if isinstance(item, BadLine):
+                    writer.bad(item)
+                else:
+                    writer.add(item)
+            report = writer.finish()
         if not writer.is_first:
             report = _as_copy(connection, own, source, report)
         is_nothing_new = report.outcome == "already there" and not writer.is_first and not is_retry
         if report.outcome in ("nothing found", "failed") or is_nothing_new:
             raise psycopg.Rollback(transaction)  # leaves no trace, not even a record of the import
-        if keep_originals:
-            _keep(connection, own, source)
+        if keep is not None:
+            keep()
     return report
 
 

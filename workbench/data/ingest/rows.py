@@ -42,8 +42,8 @@ SNAPSHOT_COLUMNS = (
 TASK_COLUMNS = ("id", "title", "description", "metadata", "source", "source_id", "import_id")
 
 _DATA, _STATE = EVENT_COLUMNS.index("data"), SNAPSHOT_COLUMNS.index("state")
-_CHUNK_ROWS = 10_000
-_CHUNK_CHARS = 8_000_000
+_CHUNK_ROWS = 5_000
+_CHUNK_CHARS = 4_000_000
 
 _MARKED = {
     "orphaned": "orphaned steps, placed by their time",

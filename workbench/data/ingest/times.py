@@ -34,7 +34,7 @@ def _parse(value: Any) -> datetime | None:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())
             # A zone may carry the first or the last day of the calendar out of it; then nobody could read it back.
-            return moment if moment.tzinfo is None else moment.astimezone(UTC)
+            return moment if moment.tzinfo is None or moment.tzinfo is UTC else moment.astimezone(UTC)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return datetime.fromtimestamp(value if abs(value) < _MAX_SECONDS else value / 1000, UTC)
     except (ValueError, OverflowError, OSError):

@@ -203,10 +203,11 @@ class _Undoing:
         anew = Rebuilt(frozenset(self._shared), frozenset(tasks.source_ids))
         writer = Writer(self._connection, chosen, source, self._turn, with_prices=with_prices, rebuilt=anew)
         try:
-            for item in chosen.read(source):
-                if not isinstance(item, BadLine):
-                    writer.add(item)
-            writer.finish()
+            with writer:
+                for item in chosen.read(source):
+                    if not isinstance(item, BadLine):
+                        writer.add(item)
+                writer.finish()
         except (IngestError, MissingExtraError) as error:
             raise IngestError(
                 f"The import of {self._own.path} cannot be undone, and nothing was changed: {other.path}, which holds"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import Any, Self
 
 import psycopg
 
@@ -50,7 +51,15 @@ class Rebuilt:
 
 
 class Writer:
-    """Writes the runs of one file inside the connection's transaction, and counts what it writes."""
+    """Writes the runs of one file inside the connection's transaction, and counts what it writes.
+
+    Inside its ``with`` the connection is its own: rows are sent while the next runs are read.
+
+    Parameters
+    ----------
+    keep
+        Keeps the file itself, when the first new run of it is written.
+    """
 
     def __init__(
         self,
@@ -60,12 +69,15 @@ class Writer:
         turn: Turn,
         *,
         with_prices: bool = True,
+        keep: Callable[[], None] | None = None,
         rebuilt: Rebuilt | None = None,
     ) -> None:
         format = reader.FORMAT
         self._connection = connection
+        self._ahead = Ahead()
         self._turn = turn
         self._with_prices = with_prices
+        self._keep = keep
         self._format = format
         self._links = Links(reader)
         self._is_open = getattr(reader, "is_open", None)
@@ -92,6 +104,13 @@ class Writer:
         self._rebuilt = rebuilt
         self._merger = Merger(connection, self._maker, is_reread=not written and rebuilt is None)
 
+    def __enter__(self) -> Self:
+        self._ahead.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._ahead.__exit__(*error)
+
     def bad(self, bad: BadLine) -> None:
         """Note a part of the file that cannot be read."""
         self._n_bad += 1
@@ -104,6 +123,7 @@ class Writer:
         execution = self._maker.id_of(run)
         if self._rebuilt is not None and execution not in self._rebuilt.runs:
             if run.task is not None and key(run.task.source_id) in self._rebuilt.tasks:
+                self._ahead.finish()
                 self._write_tasks([run])
             return
         if execution in self._seen:
@@ -126,6 +146,7 @@ class Writer:
         self._mark(run)
         self._source.changed("run id", "repeated in the file: the later run is taken as more of the earlier one")
         self._flush()
+        self._ahead.finish()
         merged = self._merger.merge({execution: run})
         self._held += merged.new
         self._new += merged.new
@@ -135,6 +156,7 @@ class Writer:
     def finish(self) -> FileReport:
         """Write what is left and the record of the import."""
         self._flush()
+        self._ahead.finish()
         if self._with_prices:
             self._price()
         self._name_runs()
@@ -167,6 +189,7 @@ class Writer:
 
     def _flush(self) -> None:
         runs, self._runs, self._n_steps = self._runs, {}, 0
+        self._ahead.finish()  # the connection does one thing at a time
         if not runs:
             return
         self._write_tasks(runs.values())
@@ -178,8 +201,8 @@ class Writer:
         }
         if known:
             self._turn.meets_known()
-        self._write_new([run for execution, run in runs.items() if execution not in known])
         self._write_known({execution: run for execution, run in runs.items() if execution in known})
+        self._write_new([run for execution, run in runs.items() if execution not in known])
 
     def _write_tasks(self, runs: Iterable[Run]) -> None:
         tasks = {run.task.source_id: run.task for run in runs if run.task is not None}
@@ -200,10 +223,12 @@ class Writer:
         copy_rows(connection, agent_executions, EXECUTION_COLUMNS, rows)
         self._secrets.add("runs", EXECUTION_COLUMNS, rows)
         added = Counts(len(runs))
-        with Ahead() as ahead:
-            for chunk in maker.chunks(runs):
-                ahead.do(self._write_chunk, chunk)
-                added += Counts(0, len(chunk.events), len(chunk.snapshots))
+        if self._keep is not None:  # packing the file costs the server nothing: rows are made meanwhile
+            self._ahead.do(self._keep)
+            self._keep = None
+        for chunk in maker.chunks(runs):
+            self._ahead.do(self._write_chunk, chunk)
+            added += Counts(0, len(chunk.events), len(chunk.snapshots))
         self._held += added
         self._new += added
 

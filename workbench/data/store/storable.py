@@ -81,7 +81,7 @@ def dumped(value: Any) -> str:
 
 def storable_text(text: str | None, *, limit: int = MAX_CHARS) -> str | None:
     """Text for a ``text`` column: the same rules for NUL, lone surrogates and length as in :func:`storable`."""
-    if text is None or (len(text) <= limit and "\0" not in text and _is_utf8(text)):
+    if text is None or (len(text) <= limit and "\0" not in text and (text.isascii() or _is_utf8(text))):
         return text
     return _Cleaner(limit, MAX_DEPTH).text(text)
 

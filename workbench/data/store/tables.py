@@ -294,10 +294,6 @@ observability_events = sa.Table(
     ),
 )
 
-# Compressing long events is most of the server's work in an ingest, and of reading them back; it saves a fifth of the
-# disk. SQLAlchemy has no word for it.
-_UNCOMPRESSED = sa.DDL(f"ALTER TABLE {SCHEMA}.observability_events ALTER COLUMN data SET STORAGE EXTERNAL")
-event.listen(observability_events, "after_create", _UNCOMPRESSED)
 
 execution_snapshots = sa.Table(
     "execution_snapshots",
@@ -328,6 +324,12 @@ execution_snapshots = sa.Table(
     sa.CheckConstraint("keyframe_step >= 0 AND keyframe_step <= step_number", name="keyframe_step"),
     sa.UniqueConstraint("execution_id", "step_number"),
 )
+
+# Compressing long documents is most of the server's work in an ingest, and of reading them back; it saves a fifth of
+# the disk. SQLAlchemy has no word for it.
+for _table, _column in ((observability_events, "data"), (execution_snapshots, "state")):
+    _uncompressed = sa.DDL(f"ALTER TABLE {SCHEMA}.{_table.name} ALTER COLUMN {_column} SET STORAGE EXTERNAL")
+    event.listen(_table, "after_create", _uncompressed)
 
 secrets = sa.Table(
     "secrets",

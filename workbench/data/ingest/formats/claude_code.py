@@ -33,7 +33,7 @@ MARKS = True  # set here, line by line: the writer cannot walk a session larger 
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
-HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
+HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
 _COSTS = "some model calls have no costUSD: the sum of the others is not taken for the run's"
 

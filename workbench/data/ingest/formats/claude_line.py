@@ -14,7 +14,7 @@ _PLACED = frozenset({"type", "uuid", "timestamp", "message", "costUSD"})
 INTERRUPTED = "[Request interrupted by user"
 # Written by the program in the user's name. A slash command (<command-name>) was typed, and opens a turn.
 WRAPPERS = ("<local-command-", "Caveat: The messages below", INTERRUPTED)
-_COMMANDS = ("<command-name>", "<command-message>")
+_NOT_SAID = (*WRAPPERS, "<command-name>", "<command-message>")
 
 
 @dataclass(slots=True)
@@ -45,7 +45,8 @@ class Line:
     @property
     def is_interruption(self) -> bool:
         """The user stopped the agent here."""
-        return (self.step.text or "").startswith(INTERRUPTED)
+        text = self.step.text
+        return text is not None and text.startswith(INTERRUPTED)
 
     @property
     def is_work(self) -> bool:
@@ -54,7 +55,7 @@ class Line:
             return False
         if self.step.model == "<synthetic>":
             return self.api_error is not None
-        return not (self.step.text or "").startswith((*WRAPPERS, *_COMMANDS))
+        return not (self.step.text or "").startswith(_NOT_SAID)
 
 
 def read_line(value: dict[str, Any]) -> Line:

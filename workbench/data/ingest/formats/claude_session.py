@@ -30,6 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _NEVER = -(2**63)
 _FOREVER = 2**63
+_NO_USAGE = Usage()
 _OPENINGS = 100  # texts from the beginning of a session, one of which gives it its name
 _OPENING_CHARS = 2_000
 _COPIED = "of a line copied from the session that this one forked from: counted there, as they were in data.extra"
@@ -137,6 +138,7 @@ class Session:
         self._copied: set[str] = set()  # answers of the model that were copied from there
         self._latest = _NEVER
         self._last_of: dict[str, str] = {}  # session → uuid of its last line here
+        self._usage: tuple[Any, Usage | None] = None, None  # of the last line that has one
         self._is_begun = False
         self._has_agent_id = False
         self._is_all_agent = True
@@ -161,8 +163,8 @@ class Session:
         self._pair(line)
         value = record.value
         for name in COMMON:
-            if name in value and value[name] is not None and self._times[n] < self._common_at.get(name, _FOREVER):
-                self.common[name], self._common_at[name] = value[name], self._times[n]
+            if name in value and self._clock < self._common_at.get(name, _FOREVER) and value[name] is not None:
+                self.common[name], self._common_at[name] = value[name], self._clock
         if value.get("type") == "result":
             self.reported = value
         if isinstance(value.get("sessionId"), str):
@@ -208,9 +210,10 @@ class Session:
             self._clock = (moment - _EPOCH) // _US
             if self._clock < self._latest:
                 self.late.add(self.n_lines)
-            self._latest = max(self._latest, self._clock)
-            self.started_at = moment if self.started_at is None else min(self.started_at, moment)
-            self.completed_at = moment if self.completed_at is None else max(self.completed_at, moment)
+            else:
+                self._latest, self.completed_at = self._clock, moment
+            if self.started_at is None or moment < self.started_at:
+                self.started_at = moment
         self._times.append(self._clock)
 
     def _follow(self, line: Line, place: Place) -> None:
@@ -240,8 +243,9 @@ class Session:
         n, step = self.n_lines, line.step
         self.n_tool_calls += len(line.calls)
         for call in line.calls:
-            if isinstance(call.get("call_id"), str) and call["call_id"]:
-                self.calls[call["call_id"]] = Call(n, line.uuid, call.get("name"))
+            call_id = call.get("call_id")
+            if isinstance(call_id, str) and call_id:
+                self.calls[call_id] = Call(n, line.uuid, call.get("name"))
         for result in line.results:
             call_id = result.get("call_id")
             if isinstance(call_id, str):
@@ -252,7 +256,9 @@ class Session:
             self.starts[start["prompt"]] = line.uuid, start["kind"]
         if line.usage is None:
             return
-        bill = Bill(n, usage_of(line.usage), line.cost_usd)
+        if line.usage != self._usage[0]:  # the lines of one answer repeat it
+            self._usage = line.usage, usage_of(line.usage)
+        bill = Bill(n, self._usage[1], line.cost_usd)
         if line.message_id is not None:
             known = self.bills.get(line.message_id)
             if known is None or self._is_later(bill, known):
@@ -357,4 +363,4 @@ def usage_of(usage: Mapping[str, Any]) -> Usage | None:
         output_tokens=count(usage.get("output_tokens")),
         cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
     )
-    return None if found == Usage() else found
+    return None if found == _NO_USAGE else found

@@ -33,7 +33,7 @@ HAS_PARENTS = True  # a fork or a sub-agent may be read before or after the sess
 
 __all__ = ["FORMAT", "HAS_PARENTS", "MARKS", "TITLE", "detect", "read", "settle"]
 
-HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
+HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _BEGINS = {"id", "timestamp", "instructions"}  # the first line of a rollout of 2025
 _BARE = {"message", "reasoning", "function_call", "function_call_output", "local_shell_call"}
 

@@ -34,6 +34,7 @@ class Span:
     scope: dict[str, Any] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)  # what the record says beyond that: flags, a vendor's own fields
     line: int | None = None
+    own_id: str | None = field(default=None, compare=False, repr=False)  # see otlp_trace.identity
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class LogRecord:
     scope: dict[str, Any] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)  # what the record says beyond that: flags, when it was observed
     line: int | None = None
+    own_id: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,6 +78,7 @@ class Point:
     resource: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
     line: int | None = None
+    own_id: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True, frozen=True)

@@ -117,6 +117,12 @@ def identity(item: Span | LogRecord | Point) -> str:
 
     The span id alone would not do: redacted exports repeat ids, and every record has to stay an event of its own.
     """
+    if item.own_id is None:
+        item.own_id = _identity(item)
+    return item.own_id
+
+
+def _identity(item: Span | LogRecord | Point) -> str:
     if isinstance(item, Span):
         said: list[Any] = [item.parent_span_id, item.name, item.kind, item.start_ns, item.end_ns]
         said += [item.status_code, item.status_message, item.attributes, item.events, item.links]

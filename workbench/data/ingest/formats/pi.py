@@ -30,7 +30,7 @@ TITLE = "pi sessions (.jsonl)"
 MARKS = True  # set here, entry by entry: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a fork may be read before or after the session it came from
 
-HELD_BYTES = 16_000_000  # of lines that are kept for the second pass; those of a longer file are read again
+HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _ROLES = ("user", "assistant", "toolResult", "bashExecution")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COPY = "copied from the session this one was forked from: marked is_copied, its tokens and cost count there"

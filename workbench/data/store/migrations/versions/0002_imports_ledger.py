@@ -112,6 +112,7 @@ COMMENT ON COLUMN workbench.agent_executions.parent_event_id IS
   'the step of the parent that started this run, or that it goes on from';
 
 ALTER TABLE workbench.observability_events ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTERNAL;
 ALTER TABLE workbench.observability_events ADD COLUMN mark text;
 ALTER TABLE workbench.observability_events ADD CONSTRAINT ck_observability_events_mark
   CHECK (mark IN ('orphaned', 'unfinished', 'out_of_order'));
@@ -128,6 +129,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark, ALTER COLUMN data SET STORAGE EXTENDED")
+    op.execute("ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTENDED")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN parent_event_id")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
     for name in ("store_keys", "secrets", "quarantine", "import_runs", "file_blocks"):

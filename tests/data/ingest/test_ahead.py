@@ -1,0 +1,92 @@
+"""Calls that are done while the next are prepared."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from workbench.data.ingest.ahead import Ahead
+
+
+def _wait_for(event: threading.Event) -> None:
+    event.wait()
+
+
+def test_calls_are_done_in_order_beside_the_caller():
+    """The caller goes on while a call waits, and all calls are done in the order in which they were given."""
+    done: list[int] = []
+    go = threading.Event()
+    with Ahead() as ahead:
+        ahead.do(_wait_for, go)
+        ahead.do(done.append, 1)
+        ahead.do(done.append, 2)
+        assert done == []
+        go.set()
+        ahead.finish()
+        assert done == [1, 2]
+        ahead.do(done.append, 3)
+    assert done == [1, 2, 3]
+
+
+def test_who_is_too_far_ahead_waits():
+    """What waits is in memory, so only a few calls may wait."""
+    go = threading.Event()
+    given: list[int] = []
+
+    def give(ahead: Ahead) -> None:
+        for n in range(20):
+            ahead.do(_wait_for, go)
+            given.append(n)
+
+    with Ahead() as ahead:
+        giver = threading.Thread(target=give, args=(ahead,))
+        giver.start()
+        giver.join(0.5)
+        assert giver.is_alive()
+        assert len(given) < 10
+        go.set()
+        giver.join()
+    assert len(given) == 20
+
+
+def test_a_failure_is_raised_and_nothing_goes_on():
+    """What a call raises is raised where a later one is given, and of those given after it not all are done."""
+    done: list[int] = []
+    go = threading.Event()
+
+    def fail() -> None:
+        go.wait()
+        raise ValueError("no room")
+
+    def give() -> None:
+        with Ahead() as ahead:
+            ahead.do(fail)
+            go.set()
+            for n in range(20):
+                ahead.do(done.append, n)
+            ahead.finish()
+
+    with pytest.raises(ValueError, match="no room"):
+        give()
+    assert len(done) < 20
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("workbench-write")]
+
+
+def test_leaving_waits_whatever_happened():
+    """An error of the caller's own leaves nothing running behind its back."""
+    go, ended = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        go.wait()
+        ended.set()
+
+    def fail() -> None:
+        with Ahead() as ahead:
+            ahead.do(slow)
+            threading.Timer(0.2, go.set).start()
+            raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert ended.is_set()
