@@ -15,6 +15,7 @@ from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.formats import atif
 from workbench.data.ingest.normal import BadLine, Run, Usage
 from workbench.data.ingest.source import Source
+from workbench.data.ingest.undo import undo
 from workbench.data.store.engine import Store
 from workbench.replay.delta import apply
 
@@ -271,6 +272,25 @@ def test_a_path_that_was_written_anew_leads_to_its_first_run(store: Store, tmp_p
         ingest(store, tmp_path / "main.json", progress=False)
 
     assert links(store) == [("do it first", "do it"), ("do that first", "do that")]
+
+
+@pytest.mark.parametrize("name", ["main.json", "agents/sub.json"])
+def test_a_link_by_path_comes_back_after_an_undo(store: Store, tmp_path: Path, name: str) -> None:
+    """Either file taken away and read again, the two hang together as before."""
+    (tmp_path / "agents").mkdir()
+    for other, data in linked_files.atif_by_path().items():
+        (tmp_path / other).write_bytes(data)
+    ingest(store, tmp_path, progress=False)
+    with store.raw() as connection:
+        path = str((tmp_path / name).resolve())
+        row = connection.execute("SELECT id FROM workbench.imports WHERE path = %s", [path]).fetchone()
+    assert row is not None
+
+    undo(store, row[0])
+    assert links(store) == []
+    ingest(store, tmp_path / name, progress=False)
+
+    assert links(store) == [("look", "do it")]
 
 
 def links(store: Store) -> list[tuple[str, str]]:

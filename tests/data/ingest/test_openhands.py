@@ -427,6 +427,23 @@ def test_a_delegate_without_an_end_takes_nothing() -> None:
     assert (run.steps[3].parent_span_id, run.output) == (None, {"text": "Here."})
 
 
+def test_a_delegate_that_ends_later_is_a_lane_then(store: Store, tmp_path: Path) -> None:
+    """A list read while the delegate works, and again when it has ended, is what it is when read once."""
+    call = answer(call_id="c9")
+    events = [said(0), delegate(1, tool_call_metadata=call), said(2, "TASK"), action(3), observation(4, 3),
+              ended(5, tool_call_metadata=call), said(6, "Done.", "agent")]  # fmt: skip
+    lanes = "SELECT agent, parent_span_id, duration_ms, mark FROM workbench.observability_events ORDER BY step_number"
+    for n in (3, 5, 7):
+        (tmp_path / "events.json").write_text(json.dumps(events[:n]))
+        ingest(store, tmp_path / "events.json", progress=False)
+
+    with store.raw() as connection:
+        found = connection.execute(lanes).fetchall()
+    [run], _, _ = read(events)
+    assert [row[:2] for row in found] == [(step.agent or "openhands", step.parent_span_id) for step in run.steps]
+    assert (found[1][2:], found[2][0]) == ((4000.0, None), "BrowsingAgent")
+
+
 def test_a_sub_agent_lies_under_its_parent() -> None:
     """The folder of a sub-agent of the SDK tells the conversation that it belongs to."""
     event = json.dumps(conversation()[1]).encode()
@@ -541,6 +558,16 @@ def test_a_folder_of_events_is_one_run(store: Store, tmp_path: Path) -> None:
     assert runs == [("abc",)]
     assert [name for (name,) in names][:4] == ["message", "message", "tool_call", "tool_result"]
     assert {file.outcome for file in again.files} == {"already there"}
+
+
+@pytest.mark.parametrize("call_id", [["c1"], {}, 1, None])
+def test_a_result_whose_call_id_is_no_text_is_read(call_id: Any) -> None:
+    """A result that names its call by anything else is a result all the same."""
+    event = conversation()[3] | {"tool_call_id": call_id, "action_id": None}
+
+    [run], bad, _ = read([conversation()[2], event])
+
+    assert (bad, run.steps[1].event_type, run.steps[1].parent_span_id) == ([], "tool_result", None)
 
 
 def test_spoilt_events_of_the_sdk_are_survived() -> None:

@@ -107,7 +107,7 @@ class Events:
         cause = event.get("action_id")
         call = self._actions.get(cause if isinstance(cause, str) else None)
         if call is None and step.event_type == "tool_result":
-            call = self._calls.get((step.tool or {}).get("call_id"))
+            call = self._calls.get(text_or_none((step.tool or {}).get("call_id")))
         if isinstance(cause, str):
             step.parent_span_id = cause[:100]
         elif call is not None:
