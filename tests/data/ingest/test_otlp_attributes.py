@@ -11,7 +11,7 @@ from otlp_requests import pairs, run_of, span
 
 from workbench._delta import apply
 from workbench.data.ingest.derive import derived_states
-from workbench.data.ingest.formats.otlp_attributes import ALIASES, value_of
+from workbench.data.ingest.formats.otlp_attributes import ALIASES, named
 from workbench.data.ingest.normal import Usage
 
 GENERATIONS = {
@@ -93,8 +93,8 @@ def test_every_alias_is_read_and_the_newest_wins() -> None:
     """Each older spelling stands in for the newest name, which goes first where both are there."""
     for newest, older in ALIASES.items():
         for spelling in older:
-            assert value_of({spelling: "old"}, newest) == "old"
-            assert value_of({spelling: "old", newest: "new"}, newest) == "new"
+            assert named({spelling: "old"})[newest] == "old"
+            assert named({spelling: "old", newest: "new"})[newest] == "new"
 
 
 # What a span needs beside a name for the name to be read, and a value that it may have; messages have tests above.

@@ -16,7 +16,7 @@ from workbench.data.ingest.formats import claude_code
 from workbench.data.ingest.formats.langfuse_observation import step_of as langfuse_step
 from workbench.data.ingest.formats.langsmith_row import step_of as langsmith_step
 from workbench.data.ingest.formats.mlflow_span import tokens as mlflow_tokens
-from workbench.data.ingest.formats.otlp_attributes import usage_of
+from workbench.data.ingest.formats.otlp_attributes import named, usage_of
 from workbench.data.ingest.normal import Run, Usage
 from workbench.data.ingest.openai_usage import openai_usage
 from workbench.data.ingest.source import Source
@@ -125,12 +125,14 @@ _LIFETIMES = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2}
             }
         ),
         usage_of(
-            _OTLP
-            | {
-                "gen_ai.usage.cache_read.input_tokens": 15,
-                "gen_ai.usage.cache_creation.input_tokens": 5,
-                "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 2,
-            }
+            named(
+                _OTLP
+                | {
+                    "gen_ai.usage.cache_read.input_tokens": 15,
+                    "gen_ai.usage.cache_creation.input_tokens": 5,
+                    "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 2,
+                }
+            )
         ),
         mlflow_tokens(
             {"input_tokens": 30, "output_tokens": 4, "cache_read_input_tokens": 15, "cache_creation_input_tokens": 5}

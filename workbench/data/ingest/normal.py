@@ -75,8 +75,7 @@ class Usage:
 
     def as_dict(self) -> dict[str, int]:
         """The classes that are known."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
 def total(usages: Iterable[Usage | None]) -> Usage | None:

@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,12 @@ def execution_id(format: str, source_id: str) -> uuid.UUID:
 def event_id(execution: uuid.UUID, source_id: str) -> uuid.UUID:
     """The id of an event of a run, by its source's own id."""
     return uuid.uuid5(execution, clean(source_id))
+
+
+def event_texts(execution: uuid.UUID) -> Callable[[str], str]:
+    """Makes :func:`event_id` as text, for many events of one run."""
+    namespace = uuid_utils.UUID(bytes=execution.bytes)
+    return lambda source_id: str(uuid_utils.uuid5(namespace, clean(source_id)))
 
 
 def task_id(format: str, source_id: str) -> uuid.UUID:

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
-from workbench.data.ingest.formats.otlp_attributes import text_of
+from workbench.data.ingest.formats.otlp_attributes import named, text_of
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
@@ -36,7 +36,7 @@ def step_of(observation: Mapping[str, Any], source: Source) -> Step:
     kind = str(field(observation, "type") or "SPAN").upper()
     start, end = (when(_time(field(observation, name)), source) for name in ("startTime", "endTime"))
     metadata = decoded(observation.get("metadata"))
-    attributes = mapping(mapping(metadata).get("attributes"))
+    attributes = named(mapping(mapping(metadata).get("attributes")))
     level = field(observation, "level")
     identity = observation.get("id")
     step = Step(

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.conversation import decoded
-from workbench.data.ingest.formats.otlp_attributes import cost_of, text_of, usage_of
+from workbench.data.ingest.formats.otlp_attributes import Named, cost_of, named, text_of, usage_of
 from workbench.data.ingest.formats.otlp_records import id_of
 from workbench.data.ingest.identity import digest
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
@@ -32,7 +32,8 @@ _TIME = "cannot be read as a time: stored as null, the text kept in data.extra"
 
 def step_of(span: Mapping[str, Any], source: Source) -> Step:
     """The step of a span; what has no place is in ``extra``, with the attributes decoded."""
-    attributes = {name: decoded(value) for name, value in mapping(span.get("attributes")).items()}
+    own = {name: decoded(value) for name, value in mapping(span.get("attributes")).items()}
+    attributes = named(own)
     kind = str(attributes.get("mlflow.spanType") or "UNKNOWN").upper()
     start, end = _nanos(span, _STARTS, source), _nanos(span, _ENDS, source)
     context = mapping(span.get("context"))
@@ -58,7 +59,7 @@ def step_of(span: Mapping[str, Any], source: Source) -> Step:
     extra |= known(status=span.get("status"))
     if end is not None and step.duration_ms is None:
         extra["end_time_ns"] = end  # before the start, or there is no start
-    told = rest(attributes, _INPUTS, _OUTPUTS)
+    told = rest(own, _INPUTS, _OUTPUTS)
     extra |= known(attributes=told if isinstance(span.get("attributes"), dict) else span.get("attributes"))
     if step.severity == "error":
         step.error = _error(span, message)
@@ -95,7 +96,7 @@ def tokens(counts: Any, *, is_uncached: bool = False) -> Usage | None:
     return usage if usage.as_dict() else None
 
 
-def _usage(attributes: Mapping[str, Any]) -> Usage | None:
+def _usage(attributes: Named) -> Usage | None:
     counts = mapping(attributes.get("mlflow.chat.tokenUsage"))
     says = (attributes.get("mlflow.message.format"), attributes.get("mlflow.llm.provider"))
     own = mapping(mapping(attributes.get(_OUTPUTS)).get("usage")).get("input_tokens")
@@ -103,7 +104,7 @@ def _usage(attributes: Mapping[str, Any]) -> Usage | None:
     return tokens(counts, is_uncached=is_uncached) or usage_of(attributes)
 
 
-def _cost(attributes: Mapping[str, Any], usage: Usage | None, source: Source) -> float | None:
+def _cost(attributes: Named, usage: Usage | None, source: Source) -> float | None:
     cost = number(mapping(attributes.get("mlflow.llm.cost")).get("total_cost"))
     cost = cost if cost is not None else cost_of(attributes)
     return priced(cost, usage, source)

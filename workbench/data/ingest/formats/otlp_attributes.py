@@ -5,7 +5,7 @@ conventions 1.27 to 1.36 (``gen_ai.system``, ``gen_ai.usage.input_tokens``, mess
 (``gen_ai.provider.name``, ``gen_ai.input.messages``). OpenInference (``llm.token_count.prompt``, ``input.value``) and
 the Vercel AI SDK (``ai.usage.inputTokens``) have names of their own. :data:`ALIASES` names each value as the newest
 generation does and lists its other spellings, newest first; ``docs/genai-names.md`` shows it. Reading an attribute
-never renames it: what is stored keeps the source's names.
+never renames it: :func:`named` puts the newest names beside the source's own, and what is stored keeps those alone.
 
 Source: the registry and deprecation notes of github.com/open-telemetry/semantic-conventions and its GenAI successor;
 OpenInference's semantic conventions.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NewType
 
 import orjson
 
@@ -132,31 +132,33 @@ EVENT_TYPES = {
 }
 
 
-_SPELLINGS = {name: frozenset((name, *others)) for name, others in ALIASES.items()}
+Named = NewType("Named", Mapping[str, Any])  # attributes in which each value has its newest name too
+
+_NEWEST = {older: newest for newest, others in ALIASES.items() for older in others}
+_OLDER = frozenset(_NEWEST)
 
 
-def value_of(attributes: Mapping[str, Any], name: str) -> Any:
-    """The value of the newest generation's `name`, under whatever spelling it was written; None where it is absent."""
-    spellings = _SPELLINGS.get(name) or frozenset((name,))
-    if spellings.isdisjoint(attributes):  # most names are absent from most spans
-        return None
-    for spelling in (name, *ALIASES.get(name, ())):
-        value = attributes.get(spelling)
-        if value is not None:
-            return value
-    return None
+def named(attributes: Mapping[str, Any]) -> Named:
+    """The attributes, each value also under the newest generation's name, whatever the spelling it was written in."""
+    if _OLDER.isdisjoint(attributes):
+        return Named(attributes)
+    values = dict(attributes)
+    for newest in {_NEWEST[older] for older in _OLDER.intersection(attributes)}:
+        spelled = (attributes.get(spelling) for spelling in (newest, *ALIASES[newest]))
+        values[newest] = next((value for value in spelled if value is not None), None)
+    return Named(values)
 
 
-def agent_of(attributes: Mapping[str, Any], span_name: str) -> str | None:
+def agent_of(attributes: Named, span_name: str) -> str | None:
     """The agent a span is of: the one it names, or the span itself where it is an agent without a name."""
-    named = text_of(attributes, "gen_ai.agent.name")
-    return named or (span_name or None if attributes.get("openinference.span.kind") == "AGENT" else None)
+    agent = text_of(attributes, "gen_ai.agent.name")
+    return agent or (span_name or None if attributes.get("openinference.span.kind") == "AGENT" else None)
 
 
 def text_of(attributes: Mapping[str, Any], name: str) -> str | None:
-    """:func:`value_of` as text; None where it is absent or blank."""
-    value = value_of(attributes, name)
-    return str(value) if value not in (None, "") else None
+    """The value of exactly this name as text; None where it is absent or blank. Names with older ones: see `named`."""
+    value = attributes.get(name)
+    return str(value) if value is not None and value != "" else None
 
 
 def parsed(value: Any) -> Any:
@@ -173,7 +175,7 @@ def parsed(value: Any) -> Any:
     return value
 
 
-def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
+def usage_of(attributes: Named) -> Usage | None:
     """Tokens in disjoint classes.
 
     ``gen_ai.usage.input_tokens`` is the sum of the uncached, the read and the written input. Instrumentations that pass
@@ -191,7 +193,10 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=_count(attributes, "gen_ai.usage.reasoning.output_tokens"),
         cache_write_1h_tokens=_kept_an_hour(attributes) if written else None,
     )
-    return usage if usage.as_dict() else None
+    return usage if usage != _NO_USAGE else None
+
+
+_NO_USAGE = Usage()
 
 
 def _kept_an_hour(attributes: Mapping[str, Any]) -> int | None:
@@ -200,9 +205,9 @@ def _kept_an_hour(attributes: Mapping[str, Any]) -> int | None:
     return next((n for name in found if (n := _whole(attributes[name])) is not None), None)
 
 
-def cost_of(attributes: Mapping[str, Any]) -> float | None:
+def cost_of(attributes: Named) -> float | None:
     """The price in US dollars as an instrumentation wrote it; None = unpriced."""
-    value = value_of(attributes, "gen_ai.usage.cost")
+    value = attributes.get("gen_ai.usage.cost")
     try:
         cost = float(value) if value is not None and not isinstance(value, bool) else None
     except (TypeError, ValueError):
@@ -210,8 +215,8 @@ def cost_of(attributes: Mapping[str, Any]) -> float | None:
     return cost if cost is not None and 0 <= cost < float("inf") else None
 
 
-def _count(attributes: Mapping[str, Any], name: str) -> int | None:
-    return _whole(value_of(attributes, name))
+def _count(attributes: Named, name: str) -> int | None:
+    return _whole(attributes.get(name))
 
 
 def _whole(value: Any) -> int | None:

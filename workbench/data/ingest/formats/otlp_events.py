@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.formats.otlp_attributes import parsed, text_of
+from workbench.data.ingest.formats.otlp_attributes import named, parsed, text_of
 from workbench.data.ingest.formats.otlp_records import LogRecord, whole
 from workbench.data.ingest.normal import Step, Usage
 
@@ -28,7 +28,7 @@ def tell(step: Step, record: LogRecord) -> Step:
     if not agent:
         return step
     attributes = record.attributes
-    step.model = text_of(attributes, "gen_ai.response.model") or _text(attributes, "model")
+    step.model = text_of(named(attributes), "gen_ai.response.model") or _text(attributes, "model")
     step.duration_ms = _number(attributes, "duration_ms")
     if event == "user_prompt":
         said = _text(attributes, "prompt")

@@ -7,8 +7,8 @@ receivers accept beyond the letter is accepted here too: snake_case keys, enum n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from workbench.data.ingest.formats.otlp_records import (
@@ -35,24 +35,27 @@ from workbench.data.ingest.formats.otlp_records import (
 )
 
 _OBSERVED = "observedTimeUnixNano"
+_DROPPED = {name: f"dropped{name.title()}Count" for name in DROPPABLE}
 # The fields that have a place of their own; the rest is kept as it is, though receivers may ignore it.
-_SPAN = (
+_SPAN = {
     "traceId", "spanId", "parentSpanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano", "attributes", "events",
-    "links", "status", "traceState", *(f"dropped{name.title()}Count" for name in DROPPABLE),
-)  # fmt: skip
-_LOG = (
+    "links", "status", "traceState", *_DROPPED.values(),
+}  # fmt: skip
+_LOG = {
     "traceId", "spanId", "timeUnixNano", _OBSERVED, "severityNumber", "severityText", "eventName", "body", "attributes",
-)  # fmt: skip
+}  # fmt: skip
 ROOTS = ("resourceSpans", "resourceLogs", "resourceMetrics")
 
 
 def is_request(value: Any) -> bool:
     """Whether a JSON value is an OTLP request of any signal."""
-    return isinstance(value, dict) and any(_field(value, root) is not None for root in ROOTS)
+    request = _fields(value)
+    return any(request.get(root) is not None for root in ROOTS)
 
 
 def from_json(request: Mapping[str, Any], *, line: int | None = None) -> Iterator[Item]:
     """Read one request of any signal, given as parsed JSON."""
+    request = _fields(request)
     for found in _leaves(request, "resourceSpans", ("scopeSpans", "instrumentationLibrarySpans"), "spans"):
         yield Unread(found, line=line) if isinstance(found, str) else _json_span(*found, line)
     for found in _leaves(request, "resourceLogs", ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
@@ -65,27 +68,28 @@ def from_json(request: Mapping[str, Any], *, line: int | None = None) -> Iterato
 
 
 def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
-    if not isinstance(span, Mapping):
+    if not isinstance(span, dict):
         return Unread(f"a span is {_kind(span)}, not an object", line=line)
-    trace_id, span_id = id_of(_field(span, "traceId"), 16), id_of(_field(span, "spanId"), 8)
+    given = _fields(span)
+    trace_id, span_id = id_of(given.get("traceId"), 16), id_of(given.get("spanId"), 8)
     if not trace_id or not span_id:
-        return Unread(f"span {_field(span, 'name')!r} has no trace id or no span id", line=line)
-    status = _field(span, "status") or {}
+        return Unread(f"span {given.get('name')!r} has no trace id or no span id", line=line)
+    status = _fields(given.get("status"))
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=id_of(_field(span, "parentSpanId"), 8),
-        name=_text(_field(span, "name")) or "",
-        kind=enum_name(_field(span, "kind"), SPAN_KINDS, "SPAN_KIND_"),
-        start_ns=_nanos(_field(span, "startTimeUnixNano")),
-        end_ns=_nanos(_field(span, "endTimeUnixNano")),
-        attributes=_attributes(_field(span, "attributes")),
-        events=[_json_event(event) for event in _rows(span, "events")],
-        links=[_json_link(link) for link in _rows(span, "links")],
-        status_code=_status(_field(status, "code")) if isinstance(status, Mapping) else 0,
-        status_message=_text(_field(status, "message")) if isinstance(status, Mapping) else None,
-        trace_state=_text(_field(span, "traceState")),
-        dropped=dropped_of({name: _field(span, f"dropped{name.title()}Count") for name in DROPPABLE}),
+        parent_span_id=id_of(given.get("parentSpanId"), 8),
+        name=_text(given.get("name")) or "",
+        kind=enum_name(given.get("kind"), SPAN_KINDS, "SPAN_KIND_"),
+        start_ns=_nanos(given.get("startTimeUnixNano")),
+        end_ns=_nanos(given.get("endTimeUnixNano")),
+        attributes=_attributes(given.get("attributes")),
+        events=[_json_event(event) for event in _rows(given.get("events"))],
+        links=[_json_link(link) for link in _rows(given.get("links"))],
+        status_code=_status(status.get("code")),
+        status_message=_text(status.get("message")),
+        trace_state=_text(given.get("traceState")),
+        dropped=dropped_of({name: given.get(field) for name, field in _DROPPED.items()}),
         resource=resource,
         scope=scope,
         rest=_rest(span, _SPAN),
@@ -94,62 +98,60 @@ def _json_span(span: Any, resource: dict[str, Any], scope: dict[str, Any], line:
 
 
 def _json_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    return event_of(
-        _text(_field(event, "name")), _nanos(_field(event, "timeUnixNano")), _attributes(_field(event, "attributes"))
-    )
+    return event_of(_text(event.get("name")), _nanos(event.get("timeUnixNano")), _attributes(event.get("attributes")))
 
 
 def _json_link(link: Mapping[str, Any]) -> dict[str, Any]:
     return link_of(
-        id_of(_field(link, "traceId"), 16),
-        id_of(_field(link, "spanId"), 8),
-        _text(_field(link, "traceState")),
-        _attributes(_field(link, "attributes")),
+        id_of(link.get("traceId"), 16),
+        id_of(link.get("spanId"), 8),
+        _text(link.get("traceState")),
+        _attributes(link.get("attributes")),
     )
 
 
 def _json_log(record: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Item:
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         return Unread(f"a log record is {_kind(record)}, not an object", line=line)
-    severity = _field(record, "severityNumber")
+    given = _fields(record)
+    severity, at, seen = given.get("severityNumber"), _nanos(given.get("timeUnixNano")), _nanos(given.get(_OBSERVED))
     return LogRecord(
-        trace_id=id_of(_field(record, "traceId"), 16),
-        span_id=id_of(_field(record, "spanId"), 8),
-        time_ns=_nanos(_field(record, "timeUnixNano")) or _nanos(_field(record, _OBSERVED)),
+        trace_id=id_of(given.get("traceId"), 16),
+        span_id=id_of(given.get("spanId"), 8),
+        time_ns=at or seen,
         severity=severity if isinstance(severity, int) else 0,
-        severity_text=_text(_field(record, "severityText")),
-        event_name=_text(_field(record, "eventName")),
-        body=_value(_field(record, "body")),
-        attributes=_attributes(_field(record, "attributes")),
+        severity_text=_text(given.get("severityText")),
+        event_name=_text(given.get("eventName")),
+        body=_value(given.get("body")),
+        attributes=_attributes(given.get("attributes")),
         resource=resource,
         scope=scope,
-        rest=_rest(record, _LOG) | observed(*map(_nanos, (_field(record, "timeUnixNano"), _field(record, _OBSERVED)))),
+        rest=_rest(record, _LOG) | observed(at, seen),
         line=line,
     )
 
 
 def _json_metric(metric: Any, resource: dict[str, Any], scope: dict[str, Any], line: int | None) -> Iterator[Item]:
-    if not isinstance(metric, Mapping):
+    if not isinstance(metric, dict):
         yield Unread(f"a metric is {_kind(metric)}, not an object", line=line)
         return
-    name = _text(_field(metric, "name")) or ""
-    about = present(unit=_text(_field(metric, "unit")), description=_text(_field(metric, "description")))
+    given = _fields(metric)
+    name = _text(given.get("name")) or ""
+    about = present(unit=_text(given.get("unit")), description=_text(given.get("description")))
     n = 0
     for kind in METRIC_KINDS:
-        data = _field(metric, _CAMEL[kind])
-        if not isinstance(data, Mapping):
-            continue
-        temporality = enum_name(_field(data, "aggregationTemporality"), TEMPORALITIES, "AGGREGATION_TEMPORALITY_")
-        said = about | present(temporality=temporality, is_monotonic=_field(data, "isMonotonic") or None)
-        for point in _rows(data, "dataPoints"):
+        data = _fields(given.get(_camel(kind)))
+        temporality = enum_name(data.get("aggregationTemporality"), TEMPORALITIES, "AGGREGATION_TEMPORALITY_")
+        said = about | present(temporality=temporality, is_monotonic=data.get("isMonotonic") or None)
+        for point in _rows(data.get("dataPoints")):
             n += 1
             yield Point(
                 metric=name,
                 kind=kind,
-                time_ns=_nanos(_field(point, "timeUnixNano")),
-                start_ns=_nanos(_field(point, "startTimeUnixNano")),
+                time_ns=_nanos(point.get("timeUnixNano")),
+                start_ns=_nanos(point.get("startTimeUnixNano")),
                 values=_json_values(point),
-                attributes=_attributes(_field(point, "attributes")),
+                attributes=_attributes(point.get("attributes")),
                 about=said,
                 resource=resource,
                 scope=scope,
@@ -159,33 +161,30 @@ def _json_metric(metric: Any, resource: dict[str, Any], scope: dict[str, Any], l
         yield Pointless(name)
 
 
-_CAMEL = {kind: kind.title().replace("_", "")[:1].lower() + kind.title().replace("_", "")[1:] for kind in METRIC_KINDS}
-
-
 def _json_values(point: Mapping[str, Any]) -> dict[str, Any]:
     """What a point measured; a count of 0 is kept, since it is no absence."""
-    whole_one = _field(point, "asInt")
-    value = whole(whole_one) if whole_one is not None else _float(_field(point, "asDouble"))
-    counts = {name: whole(_field(point, camel)) for name, camel in _COUNTS if _field(point, camel) is not None}
-    floats = {name: _float(_field(point, name)) for name in ("sum", "min", "max") if _field(point, name) is not None}
-    zero = _float(_field(point, "zeroThreshold"))
+    whole_one = point.get("asInt")
+    value = whole(whole_one) if whole_one is not None else _float(point.get("asDouble"))
+    counts = {name: whole(n) for name, camel in _COUNTS if (n := point.get(camel)) is not None}
+    floats = {name: _float(x) for name in ("sum", "min", "max") if (x := point.get(name)) is not None}
+    zero = _float(point.get("zeroThreshold"))
     quantiles = [
-        {"quantile": _float(_field(q, "quantile")) or 0.0, "value": _float(_field(q, "value")) or 0.0}
-        for q in _rows(point, "quantileValues")
+        {"quantile": _float(q.get("quantile")) or 0.0, "value": _float(q.get("value")) or 0.0}
+        for q in _rows(point.get("quantileValues"))
     ]
-    flags = _field(point, "flags")
+    flags = point.get("flags")
     return (
         ({"value": value} if value is not None else {})
         | counts
         | floats
         | present(
-            bucket_counts=_wholes(_field(point, "bucketCounts")),
-            explicit_bounds=_floats(_field(point, "explicitBounds")),
-            positive=_json_buckets(_field(point, "positive")),
-            negative=_json_buckets(_field(point, "negative")),
+            bucket_counts=_wholes(point.get("bucketCounts")),
+            explicit_bounds=_floats(point.get("explicitBounds")),
+            positive=_json_buckets(_fields(point.get("positive"))),
+            negative=_json_buckets(_fields(point.get("negative"))),
             zero_threshold=zero or None,
             quantile_values=quantiles,
-            exemplars=[_json_exemplar(one) for one in _rows(point, "exemplars")],
+            exemplars=[_json_exemplar(one) for one in _rows(point.get("exemplars"))],
             flags=flags or None,
         )
     )
@@ -194,21 +193,19 @@ def _json_values(point: Mapping[str, Any]) -> dict[str, Any]:
 _COUNTS = (("count", "count"), ("scale", "scale"), ("zero_count", "zeroCount"))
 
 
-def _json_buckets(buckets: Any) -> dict[str, Any]:
-    if not isinstance(buckets, Mapping):
-        return {}
-    counts = _wholes(_field(buckets, "bucketCounts"))
-    return {"offset": whole(_field(buckets, "offset") or 0), "bucket_counts": counts} if counts else {}
+def _json_buckets(buckets: Mapping[str, Any]) -> dict[str, Any]:
+    counts = _wholes(buckets.get("bucketCounts"))
+    return {"offset": whole(buckets.get("offset") or 0), "bucket_counts": counts} if counts else {}
 
 
 def _json_exemplar(one: Mapping[str, Any]) -> dict[str, Any]:
-    number = _field(one, "asInt")
+    number = one.get("asInt")
     return present(
-        time_unix_nano=_nanos(_field(one, "timeUnixNano")),
-        value=whole(number) if number is not None else _float(_field(one, "asDouble")),
-        trace_id=id_of(_field(one, "traceId"), 16),
-        span_id=id_of(_field(one, "spanId"), 8),
-        attributes=_attributes(_field(one, "filteredAttributes")),
+        time_unix_nano=_nanos(one.get("timeUnixNano")),
+        value=whole(number) if number is not None else _float(one.get("asDouble")),
+        trace_id=id_of(one.get("traceId"), 16),
+        span_id=id_of(one.get("spanId"), 8),
+        attributes=_attributes(one.get("filteredAttributes")),
     )
 
 
@@ -233,30 +230,31 @@ def _float(value: Any) -> Any:
 _Leaf = tuple[Any, dict[str, Any], dict[str, Any]]
 
 
-def _leaves(request: Any, root: str, scopes: tuple[str, ...], leaf: str) -> Iterator[_Leaf | str]:
+def _leaves(request: Mapping[str, Any], root: str, scopes: tuple[str, ...], leaf: str) -> Iterator[_Leaf | str]:
     """Each span, record or metric with its resource's and its scope's attributes, or why one cannot be reached."""
     for group in _listed(request, root):
         if isinstance(group, str):
             yield group
             continue
-        if not any(_field(group, name) is not None for name in scopes):
+        given = _fields(group)
+        if not any(given.get(name) is not None for name in scopes):
             if strange := group.keys() - _OF_GROUPS:
                 yield f"{root} holds an object without {scopes[0]}: it has {', '.join(map(repr, sorted(strange)[:3]))}"
             continue
-        resource = _field(group, "resource")
-        resource_attributes = _attributes(_field(resource, "attributes")) if isinstance(resource, Mapping) else {}
-        for scope_group in (row for name in scopes for row in _listed(group, name)):
+        resource_attributes = _attributes(_fields(given.get("resource")).get("attributes"))
+        for scope_group in (row for name in scopes for row in _listed(given, name)):
             if isinstance(scope_group, str):
                 yield scope_group
                 continue
-            scope = _field(scope_group, "scope") or _field(scope_group, "instrumentationLibrary") or {}
+            inner = _fields(scope_group)
+            scope = _fields(inner.get("scope") or inner.get("instrumentationLibrary"))
             about = scope_of(
-                _text(_field(scope, "name")) if isinstance(scope, Mapping) else None,
-                _text(_field(scope, "version")) if isinstance(scope, Mapping) else None,
-                _attributes(_field(scope, "attributes")) if isinstance(scope, Mapping) else {},
-                _text(_field(scope_group, "schemaUrl")),
+                _text(scope.get("name")),
+                _text(scope.get("version")),
+                _attributes(scope.get("attributes")),
+                _text(inner.get("schemaUrl")),
             )
-            leaves = _field(scope_group, leaf)
+            leaves = inner.get(leaf)
             if isinstance(leaves, list):
                 for item in leaves:
                     yield item, resource_attributes, about
@@ -270,9 +268,9 @@ _OF_GROUPS = {"resource", "schemaUrl", "schema_url"}
 _OF_SCOPES = {"scope", "instrumentationLibrary", "instrumentation_library", "schemaUrl", "schema_url"}
 
 
-def _listed(record: Any, name: str) -> Iterator[Mapping[str, Any] | str]:
+def _listed(record: Mapping[str, Any], name: str) -> Iterator[dict[str, Any] | str]:
     """The objects of a list, and what is wrong with what is none."""
-    value = _field(record, name)
+    value = record.get(name)
     if isinstance(value, list):
         for row in value:
             yield row if isinstance(row, dict) else f"{name} holds {_kind(row)}, not an object"
@@ -280,33 +278,36 @@ def _listed(record: Any, name: str) -> Iterator[Mapping[str, Any] | str]:
         yield f"{name} is {_kind(value)}, not a list"
 
 
-def _rest(record: Mapping[str, Any], placed: tuple[str, ...]) -> dict[str, Any]:
-    """The fields that have no place of their own and say anything."""
-    names = {*placed, *map(_snake, placed)}
-    told = {name: value for name, value in record.items() if name not in names and value not in (None, "", [], {})}
-    return {name: value for name, value in told.items() if value != 0 or value is False}  # 0 is protobuf's "not said"
+def _rest(record: dict[str, Any], placed: set[str]) -> dict[str, Any]:
+    """The fields that have no place of their own and say anything; 0 is protobuf's "not said"."""
+    told = {name: value for name, value in record.items() if name not in placed and (value or value is False)}
+    return {name: value for name, value in told.items() if _camel(name) not in placed}
 
 
-def _field(record: Any, name: str) -> Any:
-    """A field under its lowerCamelCase or its snake_case name."""
+def _fields(record: Any) -> Mapping[str, Any]:
+    """The fields of an object, by their lowerCamelCase names where it has them in snake_case; of what is none, none."""
     if not isinstance(record, dict):
-        return None
-    value = record.get(name)
-    return value if value is not None else record.get(_snake(name))
+        return {}
+    if "_" not in "".join(record):  # as the specification wants it
+        return record
+    snakes = {_camel(name): value for name, value in record.items() if "_" in name}
+    return {**record, **{name: value for name, value in snakes.items() if record.get(name) is None}}
 
 
-@cache
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+def _camel(name: str) -> str:
+    """``traceId`` for ``trace_id``; what is neither stays."""
+    return _HUMP.sub(lambda found: found[1].upper(), name) if name.islower() else name
 
 
-def _rows(record: Any, name: str) -> list[Mapping[str, Any]]:
-    value = _field(record, name)
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+_HUMP = re.compile("_([a-z])")
+
+
+def _rows(values: Any) -> list[Mapping[str, Any]]:
+    return [_fields(row) for row in values if isinstance(row, dict)] if isinstance(values, list) else []
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
-    if isinstance(pairs, Mapping):  # some exporters write a plain object
+    if isinstance(pairs, dict):  # some exporters write a plain object
         return dict(pairs)
     rows = pairs if isinstance(pairs, list) else []
     return {str(row["key"]): _value(row.get("value")) for row in rows if isinstance(row, dict) and "key" in row}
@@ -319,25 +320,26 @@ def _value(value: Any) -> Any:
     text = value.get("stringValue")  # by far the most
     if text is not None:
         return text
+    given = _fields(value)
     for name in ("stringValue", "boolValue", "bytesValue"):
-        found = _field(value, name)
+        found = given.get(name)
         if found is not None:
             return found
-    number = _field(value, "intValue")
+    number = given.get("intValue")
     if number is not None:
         return whole(number)
-    number = _field(value, "doubleValue")
+    number = given.get("doubleValue")
     if number is not None:
         try:
             return float(number)  # "NaN" and "Infinity" are text
         except (TypeError, ValueError):
             return number
-    array = _field(value, "arrayValue")
+    array = given.get("arrayValue")
     if array is not None:
-        values = _field(array, "values")
+        values = _fields(array).get("values")
         return [_value(item) for item in values] if isinstance(values, list) else []
-    pairs = _field(value, "kvlistValue")
-    return _attributes(_field(pairs, "values")) if pairs is not None else None
+    pairs = given.get("kvlistValue")
+    return _attributes(_fields(pairs).get("values")) if pairs is not None else None
 
 
 def _nanos(value: Any) -> int | None:

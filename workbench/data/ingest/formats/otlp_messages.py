@@ -6,25 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.data.ingest.conversation import conversation, decoded
-from workbench.data.ingest.formats.otlp_attributes import parsed, value_of
+from workbench.data.ingest.formats.otlp_attributes import Named, parsed
 
 
-def input_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
+def input_messages(attributes: Named, events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
     """The conversation the model was given, as a list of messages, from any generation or family of names."""
     events = list(events)
     return (
-        _message_list(value_of(attributes, "gen_ai.input.messages"), "user")
+        _message_list(attributes.get("gen_ai.input.messages"), "user")
         or _indexed(attributes, "gen_ai.prompt.")
         or _event_messages(events, _INPUT_EVENTS)
         or _other_family(attributes, "llm.input_messages.", "input.value", "user")
     )
 
 
-def output_messages(attributes: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
+def output_messages(attributes: Named, events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:
     """What the model answered, as a list of messages, from any generation or family of names."""
     events = list(events)
     return (
-        _message_list(value_of(attributes, "gen_ai.output.messages"), "assistant")
+        _message_list(attributes.get("gen_ai.output.messages"), "assistant")
         or _indexed(attributes, "gen_ai.completion.")
         or _event_messages(events, _OUTPUT_EVENTS)
         or _other_family(attributes, "llm.output_messages.", "output.value", "assistant")

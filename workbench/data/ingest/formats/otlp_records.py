@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.data.ingest.formats.otlp_attributes import Named, named
+
 SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUS_CODES = ("unset", "ok", "error")
 
@@ -35,6 +37,10 @@ class Span:
     rest: dict[str, Any] = field(default_factory=dict)  # what the record says beyond that: flags, a vendor's own fields
     line: int | None = None
     own_id: str | None = field(default=None, compare=False, repr=False)  # see otlp_trace.identity
+    named: Named = field(init=False, repr=False, compare=False)  # the attributes, by their newest names too
+
+    def __post_init__(self) -> None:
+        self.named = named(self.attributes)
 
 
 @dataclass(slots=True)
@@ -126,8 +132,8 @@ DROPPABLE = ("attributes", "events", "links")
 
 
 def present(**fields: Any) -> dict[str, Any]:
-    """The fields that say anything."""
-    return {name: value for name, value in fields.items() if value not in (None, {}, [])}
+    """The fields that say anything; 0, false and an empty text do."""
+    return {name: value for name, value in fields.items() if value or value in (0, "")}
 
 
 def observed(time_ns: int | None, observed_ns: int | None) -> dict[str, Any]:

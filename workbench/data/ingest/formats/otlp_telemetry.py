@@ -14,12 +14,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from workbench.data.ingest.formats.otlp_attributes import text_of
+from workbench.data.ingest.formats.otlp_attributes import named, text_of
 from workbench.data.ingest.formats.otlp_events import tell
-from workbench.data.ingest.formats.otlp_records import LogRecord, Point
+from workbench.data.ingest.formats.otlp_records import LogRecord, Point, present
 from workbench.data.ingest.formats.otlp_trace import identity, log_step, moment
 from workbench.data.ingest.normal import Run, Step, Usage, total
-from workbench.data.ingest.rows import event_id, execution_id
+from workbench.data.ingest.rows import event_texts, execution_id
 
 METRIC = "metric"  # category of what was a data point
 _SESSION, _LOGS, _METRICS = "session/", "logs/", "metrics/"
@@ -35,9 +35,10 @@ _TOKENS = {
 
 def home(record: LogRecord | Point) -> str:
     """The id of the run that a record without a trace is part of."""
-    session = text_of(record.attributes, "gen_ai.conversation.id") or text_of(record.resource, "gen_ai.conversation.id")
-    if session is not None:
-        return _SESSION + session
+    for attributes in (record.attributes, record.resource):
+        session = text_of(named(attributes), "gen_ai.conversation.id")
+        if session is not None:
+            return _SESSION + session
     kind = _METRICS if isinstance(record, Point) else _LOGS
     at = moment(record.time_ns)
     place = text_of(record.resource, "service.instance.id") or (at.date().isoformat() if at else "undated")
@@ -53,9 +54,10 @@ def telemetry_run(place: str, records: Iterable[LogRecord | Point], *, format: s
     """The run of a place from its distinct records, given in any order."""
     run = execution_id(format, place)
     placed = []
+    event_text = event_texts(run)
     for record in records:
         step = _metric_step(record) if isinstance(record, Point) else tell(log_step(record), record)
-        placed.append((_at(step), str(event_id(run, identity(record))), step))
+        placed.append((_at(step), event_text(identity(record)), step))
     placed.sort(key=lambda item: item[:2])
     return _run(place, [step for *_, step in placed])
 
@@ -88,7 +90,7 @@ def _metric_step(point: Point) -> Step:
         agent=text_of(point.resource, "service.name"),
         category=METRIC,
         timestamp=moment(point.time_ns),
-        extra={name: value for name, value in fields.items() if value not in (None, {}, [])},
+        extra=present(**fields),
     )
 
 

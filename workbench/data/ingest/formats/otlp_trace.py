@@ -14,12 +14,12 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of, value_of
+from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of
 from workbench.data.ingest.formats.otlp_messages import answer_of, input_messages, output_messages
-from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span
+from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span, present
 from workbench.data.ingest.formats.otlp_tree import SpanTree
 from workbench.data.ingest.normal import Run, Step, Usage
-from workbench.data.ingest.rows import event_id, execution_id
+from workbench.data.ingest.rows import event_texts, execution_id
 
 OK, ERROR = 1, 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,15 +32,15 @@ def run_of(trace_id: str, spans: Iterable[Span], logs: Iterable[LogRecord] = (),
 
     Steps are in the order of their start, parents before children that start with them.
     """
-    run = execution_id(format, trace_id)
-    named = [(str(event_id(run, identity(span))), span) for span in spans]
-    named.sort(key=lambda item: _canonical(item[1], item[0]))
-    begun = _superseded(span for _, span in named)
-    named = [(own, span) for own, span in named if id(span) not in begun]
-    tree = SpanTree([span for _, span in named])
-    steps = [(_place(s.start_ns), tree.depth(s), s.span_id or "", own, _step(s, tree)) for own, s in named]
+    event_text = event_texts(execution_id(format, trace_id))
+    told = [(event_text(identity(span)), span) for span in spans]
+    told.sort(key=lambda item: _canonical(item[1], item[0]))
+    begun = _superseded(span for _, span in told)
+    told = [(own, span) for own, span in told if id(span) not in begun]
+    tree = SpanTree([span for _, span in told])
+    steps = [(_place(s.start_ns), tree.depth(s), s.span_id or "", own, _step(s, tree)) for own, s in told]
     for record in logs:
-        own = str(event_id(run, identity(record)))
+        own = event_text(identity(record))
         steps.append((_place(record.time_ns), _DEEPEST, record.span_id or "", own, log_step(record, tree)))
     steps.sort(key=lambda item: item[:4])
     return _run(trace_id, tree, [step for *_, step in steps], format)
@@ -139,7 +139,7 @@ def _identity(item: Span | LogRecord | Point) -> str:
 
 
 def _step(span: Span, tree: SpanTree) -> Step:
-    attributes = span.attributes
+    attributes = span.named
     operation = text_of(attributes, "gen_ai.operation.name")
     event_type = _event_type(span, operation)
     error = _error(span)
@@ -178,17 +178,17 @@ def _event_type(span: Span, operation: str | None) -> Any:
     if operation is not None and operation in EVENT_TYPES:
         return EVENT_TYPES[operation]
     # The first drafts had no operation: a model that was asked, or a tool that was named, says it.
-    if operation is None and usage_of(span.attributes) and value_of(span.attributes, "gen_ai.request.model"):
+    if operation is None and usage_of(span.named) and span.named.get("gen_ai.request.model"):
         return "llm_call"
-    return "tool_call" if operation is None and value_of(span.attributes, "gen_ai.tool.name") else "span"
+    return "tool_call" if operation is None and span.named.get("gen_ai.tool.name") else "span"
 
 
 def _add_tool(step: Step, span: Span) -> None:
     fields = {
-        "name": text_of(span.attributes, "gen_ai.tool.name") or span.name.removeprefix("execute_tool ") or None,
-        "call_id": text_of(span.attributes, "gen_ai.tool.call.id"),
-        "arguments": parsed(value_of(span.attributes, "gen_ai.tool.call.arguments")),
-        "result": value_of(span.attributes, "gen_ai.tool.call.result"),
+        "name": text_of(span.named, "gen_ai.tool.name") or span.name.removeprefix("execute_tool ") or None,
+        "call_id": text_of(span.named, "gen_ai.tool.call.id"),
+        "arguments": parsed(span.named.get("gen_ai.tool.call.arguments")),
+        "result": span.named.get("gen_ai.tool.call.result"),
     }
     step.tool = {name: value for name, value in fields.items() if value is not None}
     if step.error is not None:
@@ -200,7 +200,7 @@ def _add_tool(step: Step, span: Span) -> None:
 def _error(span: Span) -> dict[str, Any] | None:
     """What went wrong: the status, ``error.type`` and the last exception event."""
     raised = next((e.get("attributes") or {} for e in reversed(span.events) if e.get("name") == "exception"), {})
-    kind = text_of(span.attributes, "error.type") or text_of(raised, "exception.type")
+    kind = text_of(span.named, "error.type") or text_of(raised, "exception.type")
     if span.status_code != ERROR and not kind:
         return None
     fields = {
@@ -215,38 +215,28 @@ def _extra(span: Span, given: list[Any] | None, answered: list[Any] | None) -> d
     """The rest of the span. Messages are kept once, parsed; other attributes keep the source's own names."""
     told = {"gen_ai.input.messages": given, "gen_ai.output.messages": answered}
     attributes = {name: value for name, value in span.attributes.items() if not told.get(name)}
-    fields = {
-        "input_messages": given,
-        "output_messages": answered,
-        "attributes": attributes,
-        "kind": span.kind,
-        "events": span.events,
-        "links": span.links,
-        "status": {"code": span.status_code, "message": span.status_message} if span.status_code else None,
-        "trace_state": span.trace_state,
-        "dropped": span.dropped,
-        "start_time_unix_nano": span.start_ns,
-        "end_time_unix_nano": span.end_ns,
-        "resource": span.resource,
-        "scope": span.scope,
-        "record": span.rest,
-    }
-    return {name: value for name, value in fields.items() if value not in (None, {}, [])}
+    return present(
+        input_messages=given,
+        output_messages=answered,
+        attributes=attributes,
+        kind=span.kind,
+        events=span.events,
+        links=span.links,
+        status={"code": span.status_code, "message": span.status_message} if span.status_code else None,
+        trace_state=span.trace_state,
+        dropped=span.dropped,
+        start_time_unix_nano=span.start_ns,
+        end_time_unix_nano=span.end_ns,
+        resource=span.resource,
+        scope=span.scope,
+        record=span.rest,
+    )
 
 
 def log_step(record: LogRecord, tree: SpanTree | None = None) -> Step:
     """A log record as a step inside the span that wrote it."""
     span = tree.by_id.get(record.span_id or "") if tree is not None else None
     kind = text_of(record.attributes, "exception.type")
-    fields = {
-        "body": record.body if not isinstance(record.body, str) else None,
-        "attributes": record.attributes,
-        "severity_text": record.severity_text,
-        "time_unix_nano": record.time_ns,
-        "resource": record.resource,
-        "scope": record.scope,
-        "record": record.rest,
-    }
     return Step(
         event_type="log",
         source_id=identity(record),
@@ -259,7 +249,15 @@ def log_step(record: LogRecord, tree: SpanTree | None = None) -> Step:
         parent_span_id=record.span_id,
         text=record.body if isinstance(record.body, str) else None,
         error={"type": kind, "message": text_of(record.attributes, "exception.message")} if kind else None,
-        extra={name: value for name, value in fields.items() if value not in (None, {}, [])},
+        extra=present(
+            body=record.body if not isinstance(record.body, str) else None,
+            attributes=record.attributes,
+            severity_text=record.severity_text,
+            time_unix_nano=record.time_ns,
+            resource=record.resource,
+            scope=record.scope,
+            record=record.rest,
+        ),
     )
 
 
@@ -345,14 +343,14 @@ def _given_and_answered(top: Span | None) -> tuple[Any, Any]:
     """What the outermost span was given and what it answered, in a run without model calls."""
     if top is None:
         return None, None
-    answered = output_messages(top.attributes, top.events)
-    given = input_messages(top.attributes, top.events) or parsed(top.attributes.get("input.value"))
+    answered = output_messages(top.named, top.events)
+    given = input_messages(top.named, top.events) or parsed(top.attributes.get("input.value"))
     return given, answer_of(answered)[0] if answered else parsed(top.attributes.get("output.value"))
 
 
 def _metadata(tree: SpanTree, top: Span | None) -> dict[str, Any]:
-    conversation = next((c for s in tree.items if (c := text_of(s.attributes, "gen_ai.conversation.id"))), None)
-    provider = next((p for s in tree.items if (p := text_of(s.attributes, "gen_ai.provider.name"))), None)
+    conversation = next((c for s in tree.items if (c := text_of(s.named, "gen_ai.conversation.id"))), None)
+    provider = next((p for s in tree.items if (p := text_of(s.named, "gen_ai.provider.name"))), None)
     fields = {
         "conversation_id": conversation,
         "provider": provider,

@@ -13,8 +13,8 @@ class SpanTree(Tree[Span]):
 
     def __init__(self, spans: list[Span]) -> None:
         super().__init__(spans)
-        self._agent = self.inherited(lambda span: agent_of(span.attributes, span.name))
-        self._usage = {id(span): usage_of(span.attributes) for span in spans}
+        self._agent = self.inherited(lambda span: agent_of(span.named, span.name))
+        self._usage = {id(span): usage_of(span.named) for span in spans}
         self._counted_inside = self.around(lambda span: self._usage[id(span)] is not None)
 
     def agent(self, span: Span) -> str | None:
@@ -30,8 +30,8 @@ class SpanTree(Tree[Span]):
         top = self.tops[0] if len(self.tops) == 1 else None
         if top is None or top.parent_span_id or id(top) not in self._counted_inside:
             return None, None
-        return self._usage[id(top)], cost_of(top.attributes)
+        return self._usage[id(top)], cost_of(top.named)
 
     def cost_usd(self, span: Span) -> float | None:
         """The span's own price, counted like its tokens."""
-        return None if id(span) in self._counted_inside else cost_of(span.attributes)
+        return None if id(span) in self._counted_inside else cost_of(span.named)
