@@ -18,6 +18,7 @@ TURNS_PER_RUN = 40  # where a file holds many runs
 class Turn:
     """One turn: what is said and done, and when."""
 
+    session: str
     n: int
     at: datetime
     prompt: str | None  # every thirtieth turn
@@ -41,7 +42,7 @@ class Turn:
         return self.n // TURNS_PER_RUN
 
 
-def turns() -> Iterator[Turn]:
+def turns(session: str) -> Iterator[Turn]:
     """Turns without end, always the same."""
     rnd = random.Random(1)
     words = ["".join(rnd.choices("abcdefghijklmnopqrstuvwxyz", k=rnd.randint(2, 9))) for _ in range(5000)]
@@ -54,13 +55,13 @@ def turns() -> Iterator[Turn]:
         at += timedelta(seconds=rnd.randint(1, 10))
         prompt = text(300) if n % 30 == 0 else None
         result = text(rnd.choice([200, 2000, 6000]))
-        yield Turn(n, at, prompt, text(300), text(400), {"command": text(200)}, result, rnd.randint(1, 900))
+        yield Turn(session, n, at, prompt, text(300), text(400), {"command": text(200)}, result, rnd.randint(1, 900))
         n += 1
 
 
 def claude_code(turn: Turn) -> Iterator[Any]:
     """Answers over several lines, results repeated in ``toolUseResult``."""
-    common = {"isSidechain": False, "cwd": "/repo", "sessionId": "s", "version": "2.1.4"}
+    common = {"isSidechain": False, "cwd": "/repo", "sessionId": turn.session, "version": "2.1.4"}
 
     def line(part: int, kind: str, message: dict[str, Any], **more: Any) -> dict[str, Any]:
         own = {"parentUuid": f"{turn.n:024x}{part - 1:08x}", "uuid": f"{turn.n:024x}{part:08x}"}
@@ -113,7 +114,7 @@ def pi(turn: Turn) -> Iterator[Any]:
         return {"type": "message", **own, "timestamp": turn.stamp(part), "message": message}
 
     if turn.n == 0:
-        yield {"type": "session", "version": 3, "id": "s", "timestamp": turn.stamp(), "cwd": "/repo"}
+        yield {"type": "session", "version": 3, "id": turn.session, "timestamp": turn.stamp(), "cwd": "/repo"}
     yield entry(0, {"role": "user", "content": turn.prompt or "Go on."})
     usage = {"input": 5, "output": turn.output_tokens, "cacheRead": 90_000, "cacheWrite": 0, "cost": {"total": 0.01}}
     blocks = [
@@ -219,14 +220,14 @@ LISTS: dict[str, Callable[[Turn], Iterator[Any]]] = {"tau-bench": tau_bench}
 FORMATS = (*LINES, *LISTS)
 
 
-def write(format: str, path: Path, size: int) -> None:
+def write(format: str, path: Path, size: int, *, session: str = "s") -> None:
     """Write a file of about ``size`` bytes."""
     is_list = format in LISTS
     make = LISTS[format] if is_list else LINES[format]
     written = 0
     with path.open("w") as out:
         out.write("[" if is_list else "")
-        for turn in turns():
+        for turn in turns(session):
             for value in make(turn):
                 out.write(", " if is_list and written else "")
                 written += out.write(json.dumps(value, separators=(",", ":")) + ("" if is_list else "\n"))

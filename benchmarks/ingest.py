@@ -1,4 +1,4 @@
-"""Agent history into committed rows, format by format, beside reading the same bytes and beside copying them."""
+"""Agent history into committed rows, by format and by several processes, beside reading and copying the same bytes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import Any
 from benchmarks._bench import Measured, in_fresh_process, interleaved, median, scratch_store, table
 from benchmarks._histories import FORMATS, LISTS, write
 from workbench.data.ingest import ingest
+from workbench.data.ingest.crew import n_processors
 from workbench.data.store.engine import Store
 from workbench.settings import Settings
 
 MEGABYTES = 100
+N_FILES = 8  # of a folder, as large together
 WAYS: dict[str, Callable[[dict[str, Any]], int]] = {}
+_OF_A_FILE = ("json.loads", "COPY", "ingest", "ingest again")
 
 
 def _way(name: str) -> Callable[[Callable[[dict[str, Any]], int]], Callable[[dict[str, Any]], int]]:
@@ -68,6 +71,22 @@ def _again(given: dict[str, Any]) -> int:
     return report.totals.events + report.totals.snapshots
 
 
+@_way("one process")
+def _alone(given: dict[str, Any]) -> int:
+    return _folder(given, workers=1)
+
+
+@_way("a process per processor")
+def _together(given: dict[str, Any]) -> int:
+    return _folder(given, workers=n_processors())
+
+
+def _folder(given: dict[str, Any], *, workers: int) -> int:
+    report = ingest(_store(given), given["folder"], format=given["format"], progress=False, workers=workers)
+    assert [file.outcome for file in report.files] == ["new"] * N_FILES
+    return report.totals.events + report.totals.snapshots
+
+
 def _store(given: dict[str, Any]) -> Store:
     return Store.open(Settings.load(database_url=given["url"]))
 
@@ -97,6 +116,36 @@ def run(quick: bool = False, *, megabytes: int | None = None, formats: tuple[str
         "again × json.loads",
     )  # fmt: skip
     table(f"One file of {megabytes} MB into committed rows (events and states)", head, lines)
+    if formats == FORMATS:
+        run_folder(quick, megabytes=megabytes)
+
+
+def run_folder(quick: bool = False, *, megabytes: int | None = None, format: str = "claude-code") -> None:
+    """Print a table: how much faster several processes read several files."""
+    megabytes = megabytes or (8 if quick else MEGABYTES)
+    with tempfile.TemporaryDirectory() as folder, scratch_store() as store:
+        for n in range(N_FILES):
+            write(format, Path(folder, f"{n}.jsonl"), megabytes * 1_000_000 // N_FILES, session=f"s{n}")
+        given = {"folder": folder, "url": store.url, "format": format}
+
+        def measure(way: str) -> Measured:
+            _empty(store)
+            return in_fresh_process("benchmarks.ingest", way, given)
+
+        found = interleaved(["one process", "a process per processor"], measure, rounds=1 if quick else 3)
+    first = median(found["one process"])
+    lines = [(way, f"{median(one):.2f}", f"{first / median(one):.2f}") for way, one in found.items()]
+    title = (
+        f"{N_FILES} files of {megabytes // N_FILES} MB by {n_processors()} processors, of which the server needs one"
+    )
+    table(title, ("way", "s", "times as fast"), lines)
+
+
+def _empty(store: Store) -> None:
+    with store.raw() as connection:
+        connection.execute(
+            "TRUNCATE workbench.imports, workbench.agent_executions, workbench.tasks, workbench.file_blocks CASCADE"
+        )
 
 
 def _measured(format: str, megabytes: int, *, rounds: int) -> dict[str, list[Measured]]:
@@ -107,14 +156,10 @@ def _measured(format: str, megabytes: int, *, rounds: int) -> dict[str, list[Mea
 
         def measure(way: str) -> Measured:
             if way == "ingest":
-                with store.raw() as connection:
-                    connection.execute(
-                        "TRUNCATE workbench.imports, workbench.agent_executions, workbench.tasks, workbench.file_blocks"
-                        " CASCADE"
-                    )
+                _empty(store)
             return in_fresh_process("benchmarks.ingest", way, given)
 
-        return interleaved(list(WAYS), measure, rounds=rounds)
+        return interleaved(_OF_A_FILE, measure, rounds=rounds)
 
 
 if __name__ == "__main__":

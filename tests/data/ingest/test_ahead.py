@@ -9,16 +9,12 @@ import pytest
 from workbench.data.ingest.ahead import Ahead
 
 
-def _wait_for(event: threading.Event) -> None:
-    event.wait()
-
-
 def test_calls_are_done_in_order_beside_the_caller():
     """The caller goes on while a call waits, and all calls are done in the order in which they were given."""
     done: list[int] = []
     go = threading.Event()
     with Ahead() as ahead:
-        ahead.do(_wait_for, go)
+        ahead.do(go.wait)
         ahead.do(done.append, 1)
         ahead.do(done.append, 2)
         assert done == []
@@ -36,7 +32,7 @@ def test_who_is_too_far_ahead_waits():
 
     def give(ahead: Ahead) -> None:
         for n in range(20):
-            ahead.do(_wait_for, go)
+            ahead.do(go.wait)
             given.append(n)
 
     with Ahead() as ahead:

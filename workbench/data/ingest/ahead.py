@@ -18,10 +18,10 @@ class Ahead:
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="workbench-write")
-        self._calls: deque[Future[None]] = deque()
+        self._calls: deque[Future[object]] = deque()
         return self
 
-    def do(self, call: Callable[..., None], *arguments: Any) -> None:
+    def do(self, call: Callable[..., object], *arguments: Any) -> None:
         """Do a call when those before have ended.
 
         Raises

@@ -34,6 +34,7 @@ from workbench.data.ingest.rows import (
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.turns import Turn
 from workbench.data.secrets.marks import Marks
+from workbench.data.secrets.passes import passes
 from workbench.data.secrets.redact import Redactor
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.storable import storable
@@ -106,6 +107,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._ahead.__enter__()
+        self._ahead.do(passes)  # compiled while the first runs are read
         return self
 
     def __exit__(self, *error: Any) -> None:
