@@ -17,9 +17,10 @@ from sessions import SESSION, Session, put, session, tau2_results, tau2_simulati
 from workbench.data.frames.load import Frames
 from workbench.data.ingest import batch, ingest
 from workbench.data.ingest.formats import tau_bench
+from workbench.data.ingest.ids import execution_id, import_id
 from workbench.data.ingest.normal import Run, Step
 from workbench.data.ingest.report import Counts
-from workbench.data.ingest.rows import RowMaker, execution_id, import_id
+from workbench.data.ingest.rows import RowMaker
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store
 from workbench.data.store.snapshots import rebuild_all

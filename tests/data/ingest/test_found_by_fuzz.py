@@ -20,9 +20,9 @@ from workbench.data.ingest.detect import choose, reader
 from workbench.data.ingest.formats import claude_code, langgraph, otlp, swe_agent
 from workbench.data.ingest.formats import tau2 as tau2_reader
 from workbench.data.ingest.formats.inspect_archive import Archive
+from workbench.data.ingest.ids import key
 from workbench.data.ingest.normal import BadLine, Run
 from workbench.data.ingest.report import FileReport, Item
-from workbench.data.ingest.rows import key
 from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError, QueryError

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from workbench.data.ingest.rows import event_id
+from workbench.data.ingest.ids import event_id
 
 
 class _Reference(NamedTuple):

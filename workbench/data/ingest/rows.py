@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import uuid
@@ -16,6 +15,7 @@ import uuid_utils
 
 from workbench.data.ingest.derive import Deriver, derived_states
 from workbench.data.ingest.fidelity import Fidelity
+from workbench.data.ingest.ids import clean, execution_id, key, task_id
 from workbench.data.ingest.normal import Run, State, Step, Steps, TaskRef, Usage
 from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms
@@ -23,8 +23,6 @@ from workbench.data.store.snapshots import Encoder, SnapshotRow
 from workbench.data.store.storable import Stored, pack, storable, storable_text
 from workbench.data.store.tables import EXECUTION_STATUSES, SEVERITIES
 from workbench.errors import PatchError
-
-NAMESPACE = uuid.UUID("7d1cf0a6-5f0f-5c55-9a55-3f1f2a3b6c01")
 
 EXECUTION_COLUMNS = (
     "id", "task_id", "agent_type", "name", "model", "status", "score", "started_at", "completed_at", "input", "output",
@@ -52,19 +50,8 @@ _MARKED = {
 }
 _TITLE_CHARS = 255  # tasks.title
 _RAW = "stored in a form jsonb accepts; the whole is kept in raw"
-_MAX_KEY_BYTES, _KEY_CHARS = 2_000, 200  # a btree takes rows of up to 2,704 bytes
 _MAX_TOKENS = 2**53  # what JSON numbers hold exactly
 _MAX_COST = 1e10  # agent_executions.cost is numeric(20, 10)
-
-
-def execution_id(format: str, source_id: str) -> uuid.UUID:
-    """The id of a run: the same for the same run of the same format, in every store."""
-    return uuid.uuid5(NAMESPACE, f"{format}:{clean(source_id)}")
-
-
-def event_id(execution: uuid.UUID, source_id: str) -> uuid.UUID:
-    """The id of an event of a run, by its source's own id."""
-    return uuid.uuid5(execution, clean(source_id))
 
 
 def event_texts(execution: uuid.UUID) -> Callable[[str], str]:
@@ -73,35 +60,11 @@ def event_texts(execution: uuid.UUID) -> Callable[[str], str]:
     return lambda source_id: str(uuid_utils.uuid5(namespace, clean(source_id)))
 
 
-def task_id(format: str, source_id: str) -> uuid.UUID:
-    """The id of a task."""
-    return uuid.uuid5(NAMESPACE, f"{format}:task:{clean(source_id)}")
-
-
-def import_id(format: str, sha256: str) -> uuid.UUID:
-    """The id of the import of one state of a file, wherever it lies and whatever it is called."""
-    return uuid.uuid5(NAMESPACE, f"{format}:import:{sha256}")
-
-
 def n_states(run: Run) -> int:
     """How many snapshots a run makes: one per step that has a state."""
     if run.states:
         return len({state.step_number for state in run.states})
     return sum(1 for _ in derived_states(run.steps))
-
-
-def clean(text: str) -> str:
-    """Text without lone surrogates: a file name may hold any bytes, an id any escape."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def key(text: str) -> str:
-    """An id as a column with an index takes it: of a very long one the beginning, and a digest of the whole."""
-    told = storable_text(text) or ""
-    data = told.encode()
-    if len(data) <= _MAX_KEY_BYTES:
-        return told
-    return f"{told[:_KEY_CHARS]}… [cut: sha256 {hashlib.sha256(data).hexdigest()}]"
 
 
 def event_ids(execution: uuid.UUID, run: Run, *, first: int = 0) -> tuple[list[str], int]:

@@ -13,6 +13,7 @@ import psycopg
 
 from workbench.data.ingest.ahead import Ahead
 from workbench.data.ingest.detect import Reader
+from workbench.data.ingest.ids import clean, import_id, key
 from workbench.data.ingest.links import Links
 from workbench.data.ingest.marks import mark
 from workbench.data.ingest.merge import Merger
@@ -26,9 +27,6 @@ from workbench.data.ingest.rows import (
     TASK_COLUMNS,
     Chunk,
     RowMaker,
-    clean,
-    import_id,
-    key,
     n_states,
 )
 from workbench.data.ingest.source import Source
