@@ -77,6 +77,18 @@ def test_base64_ids_and_snake_case_keys_are_understood() -> None:
     assert (run.source_id, run.steps[0].span_id, run.status) == (TRACE, "00f067aa0ba902b7", "failed")
 
 
+def test_of_two_spellings_of_a_field_the_one_that_says_something_is_read() -> None:
+    """A lowerCamelCase name goes first, unless it is null; a name that is neither spelling is kept as it is."""
+    odd = span(name="camel", parentSpan_id="x", trace_state="snake", traceState=None, span_id="ffffffffffffffff")
+
+    (run,) = runs_of(source_of(request(odd)))
+
+    (step,) = run.steps
+    assert (step.name, step.span_id, step.parent_span_id) == ("camel", odd["spanId"].lower(), None)
+    assert step.extra is not None
+    assert (step.extra["trace_state"], step.extra["record"]) == ("snake", {"parentSpan_id": "x"})
+
+
 def test_flags_and_the_time_of_observation_are_kept_in_both_encodings() -> None:
     """What a span or a log record says beyond the fields that are read is kept beside them."""
     log = {"traceId": TRACE, "timeUnixNano": str(T0), "observedTimeUnixNano": str(T0 + 7), "flags": 1}

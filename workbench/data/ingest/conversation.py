@@ -44,7 +44,7 @@ def conversation(value: Any, role: str, depth: int = 0) -> list[dict[str, Any]] 
         return None
     if isinstance(value, list):
         return _joined(value, role, depth)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     for find in (_wrapped, _generations, _gemini, _prompt):
         found = find(value, role, depth)
@@ -84,15 +84,15 @@ def _joined(values: list[Any], role: str, depth: int) -> list[dict[str, Any]] | 
         found = None if _is_definition(value) else conversation(value, role, depth + 1)
         if found is not None:
             messages += found
-        elif not isinstance(value, Mapping) or not isinstance(value.get("type", value.get("role")), str):
+        elif not isinstance(value, dict) or not isinstance(value.get("type", value.get("role")), str):
             return None
     return messages or None
 
 
 def _is_definition(value: Any) -> bool:
     """A tool's definition, which LangChain hands on among the messages."""
-    content = value.get("content") if isinstance(value, Mapping) else None
-    return isinstance(content, Mapping) and isinstance(content.get("function"), Mapping)
+    content = value.get("content") if isinstance(value, dict) else None
+    return isinstance(content, dict) and isinstance(content.get("function"), dict)
 
 
 def _wrapped(value: Mapping[str, Any], role: str, depth: int) -> list[dict[str, Any]] | None:
@@ -100,10 +100,10 @@ def _wrapped(value: Mapping[str, Any], role: str, depth: int) -> list[dict[str, 
     if isinstance(value.get("messages"), list):
         return _joined(value["messages"], role, depth)
     if isinstance(value.get("choices"), list):
-        return _joined([c.get("message", c) if isinstance(c, Mapping) else c for c in value["choices"]], role, depth)
+        return _joined([c.get("message", c) if isinstance(c, dict) else c for c in value["choices"]], role, depth)
     if isinstance(value.get("output"), list):
         return _joined(value["output"], role, depth)
-    if isinstance(value.get("message"), Mapping):
+    if isinstance(value.get("message"), dict):
         return conversation(value["message"], role, depth + 1)
     return None
 
@@ -114,14 +114,14 @@ def _generations(value: Mapping[str, Any], role: str, depth: int) -> list[dict[s
     if not isinstance(rows, list):
         return None
     flat = [item for row in rows for item in (row if isinstance(row, list) else [row])]
-    return _joined([g.get("message") or g if isinstance(g, Mapping) else g for g in flat], role, depth)
+    return _joined([g.get("message") or g if isinstance(g, dict) else g for g in flat], role, depth)
 
 
 def _gemini(value: Mapping[str, Any], role: str, depth: int) -> list[dict[str, Any]] | None:
     """Gemini: a request has ``contents``, a response ``candidates`` or one ``content`` of ``parts``."""
     if isinstance(value.get("contents"), list) and "role" not in value:
         config = value.get("config")
-        system = config.get("system_instruction") if isinstance(config, Mapping) else value.get("system_instruction")
+        system = config.get("system_instruction") if isinstance(config, dict) else value.get("system_instruction")
         messages = _joined(value["contents"], role, depth)
         if messages is not None and isinstance(system, str):
             return [{"role": "system", "content": system}, *messages]
@@ -129,7 +129,7 @@ def _gemini(value: Mapping[str, Any], role: str, depth: int) -> list[dict[str, A
     if isinstance(value.get("candidates"), list):
         return _joined(value["candidates"], role, depth)
     content = value.get("content")
-    if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
+    if isinstance(content, dict) and isinstance(content.get("parts"), list):
         return conversation(content, role, depth + 1)
     return None
 
@@ -148,18 +148,18 @@ def _prompt(value: Mapping[str, Any], role: str, depth: int) -> list[dict[str, A
 
 def _message(value: Mapping[str, Any], role: str, depth: int) -> dict[str, Any] | None:
     kind = value.get("type")
-    if isinstance(value.get("kwargs"), Mapping):  # LangChain, serialised as a constructor
+    if isinstance(value.get("kwargs"), dict):  # LangChain, serialised as a constructor
         name = value["id"][-1] if isinstance(value.get("id"), list) and value["id"] else None
         said = _CLASSES.get(str(name).removesuffix("Chunk"), role)
         return _message({"role": said, **value["kwargs"], "type": None}, role, depth + 1) if depth < _DEEPEST else None
-    if isinstance(value.get("data"), Mapping) and kind in (*_ROLES, "system", "tool"):  # LangChain, older
+    if isinstance(value.get("data"), dict) and kind in (*_ROLES, "system", "tool"):  # LangChain, older
         return _message({**value["data"], "type": kind}, role, depth + 1) if depth < _DEEPEST else None
     if kind in _CALLS or "toolName" in value:
         call = _call(value)
         return {"role": "assistant", "tool_calls": [call]} if call is not None else None
     if kind in _RESULTS:
         return _message({"role": "tool", "tool_call_id": value.get("call_id"), "content": value.get("output")}, role, 0)
-    if isinstance(value.get("message_content"), Mapping):
+    if isinstance(value.get("message_content"), dict):
         return None
     said = _role(value.get("role"), kind)
     if said is None and not _is_answer(value):
@@ -180,7 +180,7 @@ def _is_answer(value: Mapping[str, Any]) -> bool:
     """A message without a role: Anthropic's content, a generation's text, text and calls of the AI SDK."""
     content = value.get("content")
     if isinstance(content, list) and content:
-        return all(isinstance(part, Mapping) and "type" in part for part in content)
+        return all(isinstance(part, dict) and "type" in part for part in content)
     return set(value) <= _ANSWER_KEYS and any(isinstance(value.get(key), str) for key in ("text", "content"))
 
 
@@ -223,17 +223,17 @@ def _calls(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     places = (
         value.get("tool_calls"),
         value.get("toolCalls"),
-        more.get("tool_calls") if isinstance(more, Mapping) else 0,
+        more.get("tool_calls") if isinstance(more, dict) else 0,
     )
     rows = next((place for place in places if isinstance(place, list) and place), [])
     return [call for row in rows if (call := _call(row)) is not None]
 
 
 def _call(value: Any) -> dict[str, Any] | None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
-    value = value["tool_call"] if isinstance(value.get("tool_call"), Mapping) else value
-    inner = value["function"] if isinstance(value.get("function"), Mapping) else value
+    value = value["tool_call"] if isinstance(value.get("tool_call"), dict) else value
+    inner = value["function"] if isinstance(value.get("function"), dict) else value
     name = next((inner[key] for key in ("name", "toolName") if isinstance(inner.get(key), str)), None)
     given = next((inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), None)
     if name is None and given is None:
@@ -245,15 +245,15 @@ def _call(value: Any) -> dict[str, Any] | None:
 
 def _part(part: Any) -> Any:
     """A part of a message, out of OpenInference's wrapper."""
-    wrapped = part.get("message_content") if isinstance(part, Mapping) else None
-    return wrapped if isinstance(wrapped, Mapping) else part
+    wrapped = part.get("message_content") if isinstance(part, dict) else None
+    return wrapped if isinstance(wrapped, dict) else part
 
 
 def _part_call(part: Any) -> dict[str, Any] | None:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return None
     for key in ("function_call", "functionCall"):
-        if isinstance(part.get(key), Mapping):
+        if isinstance(part.get(key), dict):
             return _call(part[key])
     return _call(part) if part.get("type") in _CALLS else None
 
@@ -261,7 +261,7 @@ def _part_call(part: Any) -> dict[str, Any] | None:
 def _part_text(part: Any) -> str | None:
     if isinstance(part, str):
         return part
-    if isinstance(part, Mapping) and part.get("type") in (None, "text", "input_text", "output_text"):
+    if isinstance(part, dict) and part.get("type") in (None, "text", "input_text", "output_text"):
         text = part.get("text", part.get("content"))
         return text if isinstance(text, str) else None
     return None
@@ -269,11 +269,11 @@ def _part_text(part: Any) -> str | None:
 
 def _result_part(parts: list[Any]) -> dict[str, Any] | None:
     """What one tool answered, where a message holds nothing else."""
-    if len(parts) != 1 or not isinstance(parts[0], Mapping):
+    if len(parts) != 1 or not isinstance(parts[0], dict):
         return None
     [part] = parts
     response = next((part[key] for key in ("function_response", "functionResponse") if key in part), None)
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         found = {"tool_call_id": response.get("id"), "name": response.get("name"), "content": response.get("response")}
     elif part.get("type") in _RESULTS:
         answers = part.get("tool_use_id") or part.get("toolCallId")

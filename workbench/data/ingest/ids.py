@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
+
+import uuid_utils
+from uuid_utils.compat import uuid5
 
 from workbench.data.store.storable import storable_text
 
@@ -13,22 +17,28 @@ _MAX_KEY_BYTES, _KEY_CHARS = 2_000, 200  # a btree takes rows of up to 2,704 byt
 
 def execution_id(format: str, source_id: str) -> uuid.UUID:
     """The id of a run: the same for the same run of the same format, in every store."""
-    return uuid.uuid5(NAMESPACE, f"{format}:{clean(source_id)}")
+    return uuid5(NAMESPACE, f"{format}:{clean(source_id)}")
 
 
 def event_id(execution: uuid.UUID, source_id: str) -> uuid.UUID:
     """The id of an event of a run, by its source's own id."""
-    return uuid.uuid5(execution, clean(source_id))
+    return uuid5(execution, clean(source_id))
+
+
+def event_texts(execution: uuid.UUID) -> Callable[[str], str]:
+    """Makes :func:`event_id` as text, for many events of one run."""
+    namespace = uuid_utils.UUID(bytes=execution.bytes)
+    return lambda source_id: str(uuid_utils.uuid5(namespace, clean(source_id)))
 
 
 def task_id(format: str, source_id: str) -> uuid.UUID:
     """The id of a task."""
-    return uuid.uuid5(NAMESPACE, f"{format}:task:{clean(source_id)}")
+    return uuid5(NAMESPACE, f"{format}:task:{clean(source_id)}")
 
 
 def import_id(format: str, sha256: str) -> uuid.UUID:
     """The id of the import of one state of a file, wherever it lies and whatever it is called."""
-    return uuid.uuid5(NAMESPACE, f"{format}:import:{sha256}")
+    return uuid5(NAMESPACE, f"{format}:import:{sha256}")
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -52,12 +52,6 @@ _TITLE_CHARS = 255  # tasks.title
 _RAW = "stored in a form jsonb accepts; the whole is kept in raw"
 _MAX_TOKENS = 2**53  # what JSON numbers hold exactly
 _MAX_COST = 1e10  # agent_executions.cost is numeric(20, 10)
-
-
-def event_texts(execution: uuid.UUID) -> Callable[[str], str]:
-    """Makes :func:`event_id` as text, for many events of one run."""
-    namespace = uuid_utils.UUID(bytes=execution.bytes)
-    return lambda source_id: str(uuid_utils.uuid5(namespace, clean(source_id)))
 
 
 def n_states(run: Run) -> int:

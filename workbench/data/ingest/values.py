@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.parse import Parsed, parse
@@ -15,8 +14,7 @@ from workbench.data.ingest.source import Source
 _BETWEEN = re.compile(rb"(?<=\n\})\r?\n(?=\{)")
 
 
-@dataclass(slots=True, frozen=True)
-class Value:
+class Value(NamedTuple):
     """One value, its line where it has one, and its own bytes where its text is not what was parsed."""
 
     line: int | None

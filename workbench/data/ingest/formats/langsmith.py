@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
-from workbench.data.ingest.complete import Complete
+from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langsmith_row import is_row, step_of
 from workbench.data.ingest.marks import has_no_end
@@ -95,6 +95,9 @@ def _cells(source: Source) -> Iterator[Value | BadLine]:
 
 
 def _traces_of(line: bytes) -> set[str]:
+    named = set(trace_ids(line))
+    if named:
+        return named
     try:
         record = parse(line).value
     except ValueError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.chat import count, known, mapping, number, text_or_none
 from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
@@ -15,10 +15,10 @@ from workbench.data.ingest.source import Source
 from workbench.data.ingest.times import elapsed_ms, when
 
 _EVENT_TYPES: dict[str, EventType] = {"llm": "llm_call", "embedding": "llm_call", "tool": "tool_call"}
-_PLACED = (
+_PLACED = {
     "id", "run_id", "name", "run_type", "trace_id", "parent_run_id", "start_time", "end_time", "inputs", "outputs",
     "error",
-)  # fmt: skip
+}  # fmt: skip
 # "ValueError('no such order')Traceback …": the class, and where its words end.
 _CLASS = re.compile(r"(?:\w+\.)*(\w+)(?=[(:])")
 
@@ -52,7 +52,8 @@ def step_of(row: Mapping[str, Any], source: Source) -> Step:
     step.span_id = step.source_id
     if step.severity == "error":
         step.error = _error(error)
-    extra = (rest(row, *_PLACED) or {}) | misfits(row, "name", "trace_id", "parent_run_id", "error")
+    extra = {key: value for key, value in row.items() if key not in _PLACED and value is not None}
+    extra |= misfits(row, "name", "trace_id", "parent_run_id", "error")
     for name, moment in (("start_time", start), ("end_time", end)):
         # An end that gives no duration, for it lies before the start or there is no start, is kept as it is.
         is_told = moment is not None and (name == "start_time" or step.duration_ms is not None)
@@ -98,16 +99,15 @@ def _error(error: Any) -> dict[str, Any]:
 
 def _usage(row: Mapping[str, Any], answered: Any) -> Usage | None:
     """Tokens in disjoint classes; a row of which nothing was counted has zeros. Details are parts of the counts."""
-    names = ("prompt_tokens", "completion_tokens", "prompt_token_details", "completion_token_details")
-    given, made, sent, said = (row.get(name) for name in names)
-    own = mapping(mapping(answered).get("usage_metadata"))
-    if not count(given) and not count(made) and own:
-        names = ("input_tokens", "output_tokens", "input_token_details", "output_token_details")
-        given, made, sent, said = (own.get(name) for name in names)
-    given, made = count(given), count(made)
+    given, made = count(row.get("prompt_tokens")), count(row.get("completion_tokens"))
+    sent, said = row.get("prompt_token_details"), row.get("completion_token_details")
+    if not given and not made:
+        own = mapping(mapping(answered).get("usage_metadata"))
+        given, made = count(own.get("input_tokens")), count(own.get("output_tokens"))
+        sent, said = own.get("input_token_details"), own.get("output_token_details")
     if not given and not made:
         return None
-    read, written = (count(mapping(sent).get(name)) for name in ("cache_read", "cache_creation"))
+    read, written = count(mapping(sent).get("cache_read")), count(mapping(sent).get("cache_creation"))
     # Where LangChain tells the lifetimes, it sets the whole to 0.
     written = written or _sum(
         [written, *(count(mapping(sent).get(f"ephemeral_{t}_input_tokens")) for t in ("5m", "1h"))]

@@ -72,19 +72,19 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     for item in _items(source, raw):
         yield from (run(trace_id) for trace_id in complete.before(getattr(item, "line", None)) if trace_id in logs)
         match item:
+            case Span():
+                logs.setdefault(item.trace_id, {})
+                _add(spans.setdefault(item.trace_id, {}), item, source)
+            case LogRecord(trace_id=str(trace_id)):
+                _add(logs.setdefault(trace_id, {}), item, source)
+            case Point() | LogRecord():
+                _add(telemetry.setdefault(home(item), {}), item, source)
             case BadLine():
                 yield item
             case Unread():
                 yield BadLine(item.line, item.reason)
             case Pointless():
                 source.lost("metrics", "without a data point: there is nothing to store")
-            case Point() | LogRecord(trace_id=None):
-                _add(telemetry.setdefault(home(item), {}), item, source)
-            case Span():
-                logs.setdefault(item.trace_id, {})
-                _add(spans.setdefault(item.trace_id, {}), item, source)
-            case LogRecord(trace_id=str(trace_id)):
-                _add(logs.setdefault(trace_id, {}), item, source)
     yield from map(run, list(logs))
     for place, records in telemetry.items():
         yield with_raw(telemetry_run(place, records.values()))

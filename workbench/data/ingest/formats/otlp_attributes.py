@@ -181,22 +181,22 @@ def usage_of(attributes: Named) -> Usage | None:
     ``gen_ai.usage.input_tokens`` is the sum of the uncached, the read and the written input. Instrumentations that pass
     the provider's uncached count through instead are known by parts that are larger than the sum.
     """
-    total = _count(attributes, "gen_ai.usage.input_tokens")
-    read = _count(attributes, "gen_ai.usage.cache_read.input_tokens")
-    written = _count(attributes, "gen_ai.usage.cache_write.input_tokens")
+    total = _whole(attributes.get("gen_ai.usage.input_tokens"))
+    read = _whole(attributes.get("gen_ai.usage.cache_read.input_tokens"))
+    written = _whole(attributes.get("gen_ai.usage.cache_write.input_tokens"))
+    output = _whole(attributes.get("gen_ai.usage.output_tokens"))
+    reasoning = _whole(attributes.get("gen_ai.usage.reasoning.output_tokens"))
+    if total is read is written is output is reasoning is None:
+        return None
     cached = (read or 0) + (written or 0)
-    usage = Usage(
+    return Usage(
         input_tokens=total - cached if total is not None and cached <= total else total,
         cache_read_tokens=read,
         cache_write_tokens=written,
-        output_tokens=_count(attributes, "gen_ai.usage.output_tokens"),
-        reasoning_tokens=_count(attributes, "gen_ai.usage.reasoning.output_tokens"),
+        output_tokens=output,
+        reasoning_tokens=reasoning,
         cache_write_1h_tokens=_kept_an_hour(attributes) if written else None,
     )
-    return usage if usage != _NO_USAGE else None
-
-
-_NO_USAGE = Usage()
 
 
 def _kept_an_hour(attributes: Mapping[str, Any]) -> int | None:
@@ -213,10 +213,6 @@ def cost_of(attributes: Named) -> float | None:
     except (TypeError, ValueError):
         return None
     return cost if cost is not None and 0 <= cost < float("inf") else None
-
-
-def _count(attributes: Named, name: str) -> int | None:
-    return _whole(attributes.get(name))
 
 
 def _whole(value: Any) -> int | None:

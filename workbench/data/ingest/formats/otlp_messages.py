@@ -36,11 +36,11 @@ def answer_of(messages: Iterable[Any]) -> tuple[str | None, list[dict[str, Any]]
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     for message in messages:
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             texts.append(str(message))
             continue
         _collect(message.get("parts", message.get("content")), texts, calls)
-        calls.extend(_call(call) for call in message.get("tool_calls") or () if isinstance(call, Mapping))
+        calls.extend(_call(call) for call in message.get("tool_calls") or () if isinstance(call, dict))
     return "\n".join(texts) or None, calls
 
 
@@ -59,7 +59,7 @@ def _message_list(value: Any, role: str) -> list[Any] | None:
     value = parsed(value)
     if isinstance(value, list):
         return value or None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return [value]
     return [{"role": role, "content": value}] if isinstance(value, str) and value else None
 
@@ -106,9 +106,9 @@ def _collect(content: Any, texts: list[str], calls: list[dict[str, Any]]) -> Non
         for part in content:
             if isinstance(part, str):
                 texts.append(part)
-            elif isinstance(part, Mapping) and part.get("type") in ("tool_call", "tool_use", "function"):
+            elif isinstance(part, dict) and part.get("type") in ("tool_call", "tool_use", "function"):
                 calls.append(_call(part))
-            elif isinstance(part, Mapping) and part.get("type") in (None, "text", "output_text"):
+            elif isinstance(part, dict) and part.get("type") in (None, "text", "output_text"):
                 text = part.get("content", part.get("text"))
                 if isinstance(text, str):
                     texts.append(text)
@@ -116,7 +116,7 @@ def _collect(content: Any, texts: list[str], calls: list[dict[str, Any]]) -> Non
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
-    inner = function if isinstance(function, Mapping) else call
+    inner = function if isinstance(function, dict) else call
     arguments = inner.get("arguments", inner.get("input"))
     return {
         "name": inner.get("name") or (function if isinstance(function, str) else None),

@@ -18,9 +18,8 @@ from workbench.data.ingest.formats.otlp_attributes import named, text_of
 from workbench.data.ingest.formats.otlp_events import tell
 from workbench.data.ingest.formats.otlp_records import LogRecord, Point, present
 from workbench.data.ingest.formats.otlp_trace import identity, log_step, moment
-from workbench.data.ingest.ids import execution_id
+from workbench.data.ingest.ids import event_texts, execution_id
 from workbench.data.ingest.normal import Run, Step, Usage, total
-from workbench.data.ingest.rows import event_texts
 
 METRIC = "metric"  # category of what was a data point
 _SESSION, _LOGS, _METRICS = "session/", "logs/", "metrics/"

@@ -18,9 +18,8 @@ from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, t
 from workbench.data.ingest.formats.otlp_messages import answer_of, input_messages, output_messages
 from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span, present
 from workbench.data.ingest.formats.otlp_tree import SpanTree
-from workbench.data.ingest.ids import execution_id
+from workbench.data.ingest.ids import event_texts, execution_id
 from workbench.data.ingest.normal import Run, Step, Usage
-from workbench.data.ingest.rows import event_texts
 
 OK, ERROR = 1, 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

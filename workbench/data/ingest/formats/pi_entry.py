@@ -12,7 +12,7 @@ from workbench.data.ingest.normal import Step, Usage
 # Placed elsewhere in the step.
 _PLACED = ("type", "id", "timestamp", "message")
 _SUMMARIES = {"branchSummary": "branch_summary", "compactionSummary": "compaction"}
-_CLASSES = ("input", "output", "cacheRead", "cacheWrite")
+_CLASSES = ("input", "cacheRead", "cacheWrite", "output")  # in the order of Usage
 
 
 @dataclass(slots=True)
@@ -158,15 +158,15 @@ def _usage(entry: Entry, usage: Any) -> bool:
     """Tokens and cost of a call; whether they were an object."""
     if not isinstance(usage, dict):
         return False
-    given, out, read, written = (count(usage.get(name)) for name in _CLASSES)
-    found = Usage(given, read, written, out)
-    entry.step.usage = None if found == Usage() else found
+    counts = {name: n for name in _CLASSES if (n := count(usage.get(name))) is not None}
+    found = Usage(*(counts.get(name) for name in _CLASSES))
+    entry.step.usage = found if counts else None
     cost = mapping(usage.get("cost"))
     price = number(cost.get("total"))
-    if price == 0 and any(found.as_dict().values()):
+    if price == 0 and any(counts.values()):
         price, entry.is_unpriced = None, True
     entry.step.cost_usd = price
-    left = rest(usage, *(name for name in _CLASSES if count(usage.get(name)) is not None), "cost")
+    left = rest(usage, *counts, "cost")
     parts = rest(cost, "total") if number(cost.get("total")) is not None else usage.get("cost")
     if left or parts:
         entry.extra["usage"] = {**(left or {}), **known(cost=parts)}

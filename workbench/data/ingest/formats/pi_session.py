@@ -101,7 +101,8 @@ class Session:
         if entry.type == "session" and not self.header:
             self._begin(record.value, moment)
         self._pair(entry)
-        self._bill(_Bill(self._times[n], entry.step.usage, entry.step.cost_usd, entry.is_unpriced))
+        if entry.step.usage is not None or entry.is_unpriced:
+            self._bill(_Bill(self._times[n], entry.step.usage, entry.step.cost_usd, entry.is_unpriced))
         if entry.step.model:
             self.models[entry.step.model] += 1
         self.n_interruptions += entry.stop == "aborted"
@@ -128,8 +129,6 @@ class Session:
             self._bill(bill)
 
     def _bill(self, bill: _Bill) -> None:
-        if bill.usage is None and not bill.is_unpriced:
-            return
         if self._waiting is not None:
             self._waiting.append(bill)
         elif bill.at >= self._since:
@@ -170,10 +169,15 @@ class Session:
             self._names[n] = step.text and step.text[:_NAME_CHARS]
         if is_failed and step.error is not None:
             self._failure = n, str(step.error["message"])
-        does = (
-            entry.is_prompt, is_asked, is_answer, is_named, entry.type == "message", entry.stop == "aborted", is_failed
-        )  # fmt: skip
-        return sum(flag << place for place, flag in enumerate(does))
+        return (
+            entry.is_prompt * PROMPT
+            | is_asked * ASKED
+            | is_answer * ANSWER
+            | is_named * NAMED
+            | (entry.type == "message") * MESSAGE
+            | (entry.stop == "aborted") * ABORTED
+            | is_failed * FAILED
+        )
 
     # The second pass ----------------------------------------------------------------------------------------------
 
