@@ -14,7 +14,7 @@ lab: $(VENV)/lab.stamp  ## Open JupyterLab on the example notebooks
 
 test: $(VENV)/test.stamp  ## Everything: Python, real Postgres, browser, JavaScript, notebooks
 	$(BIN)/python scripts/install_browser.py
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

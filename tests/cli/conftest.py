@@ -11,6 +11,12 @@ import workbench
 from workbench.cli import app as cli
 
 
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody says how wide a line may be: a test that wants to, does; pytest tells its own workers."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], database_url: str) -> Callable[..., Answer]:
     """Run the command; its output goes to no terminal."""

@@ -43,11 +43,11 @@ def being_written(store: Store, path: Path, *, is_finished: bool = True) -> Iter
         turn = Turn(connection, FORMAT, is_alone=False)
         turn.take()
         source = Source.of(path)
-        writer = Writer(connection, claude_code, source, turn)
-        for run in claude_code.read(source):
-            writer.add(run)  # type: ignore[arg-type]
-        if is_finished:
-            writer.finish()
+        with Writer(connection, claude_code, source, turn) as writer:
+            for run in claude_code.read(source):
+                writer.add(run)  # type: ignore[arg-type]
+            if is_finished:
+                writer.finish()
         yield connection
 
 
