@@ -103,6 +103,29 @@ def test_imports_go_down_only():
     assert broken == []
 
 
+#: room of the ingest → the rooms beside it that it may import
+INGEST = {
+    "reading": set(),
+    "formats": {"reading"},
+    "ledger": {"reading"},
+    "writing": {"reading", "ledger"},
+}
+
+
+def test_the_rooms_of_the_ingest_are_floors():
+    """Readers know of no writer, the writer of no format; the verbs above them know all."""
+    base = "workbench.data.ingest."
+    broken = [
+        f"{module} imports {target}"
+        for module, path in MODULES.items()
+        if (room := module.removeprefix(base).partition(".")[0]) in INGEST and module.startswith(base)
+        for target, _ in imports(module, path)
+        if target.removeprefix(base).partition(".")[0] in INGEST.keys() - INGEST[room] - {room}
+    ]
+
+    assert broken == []
+
+
 def test_each_heavy_library_has_one_owner():
     """A library is imported in the rooms that own it and nowhere else."""
     broken = [

@@ -25,8 +25,8 @@ import orjson
 from workbench._delta import diff
 from workbench.data.ingest.ids import task_id
 from workbench.data.ingest.normal import EventType, Run, State, Step, TaskRef, Usage
-from workbench.data.ingest.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.writing.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.storable import storable
 from workbench.data.store.tables import agent_executions, execution_snapshots, new_id, observability_events

@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from otlp_requests import log_request, metric_request, protobuf_of, request, span
 
 from workbench.data.ingest.detect import choose
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.errors import IngestError
 
 _FORMATS = {"inspect-json": "inspect", "inspect-eval": "inspect"}

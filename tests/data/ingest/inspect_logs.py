@@ -15,7 +15,7 @@ import zstandard
 from workbench._delta import apply
 from workbench.data.ingest.formats import inspect_log
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 EVAL = {"run_id": "run1", "task_id": "task1", "task": "riddles", "model": "acme/m", "config": {}}
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from workbench.data.ingest.marks import mark
 from workbench.data.ingest.normal import BadLine, Run, Steps
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.marks import mark
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 

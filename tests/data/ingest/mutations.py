@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.rows import RowMaker
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.writing.rows import RowMaker
 from workbench.errors import IngestError
 
 # Wrong types, empty values, numbers of any size, what jsonb refuses, and times at the end of the calendar.

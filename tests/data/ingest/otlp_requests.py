@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from workbench.data.ingest.formats import otlp
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 T0 = 1_700_000_000_000_000_000

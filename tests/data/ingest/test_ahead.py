@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from workbench.data.ingest.ahead import Ahead
+from workbench.data.ingest.writing.ahead import Ahead
 
 
 def test_calls_are_done_in_order_beside_the_caller():

@@ -11,11 +11,11 @@ from mutations import mutations, survives
 
 from tests.data.ingest import linked_files
 from workbench.data.ingest import ingest
-from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.formats import atif
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.undo import undo
+from workbench.data.ingest.writing.derive import derived_states
 from workbench.data.store.engine import Store
 from workbench.replay.delta import apply
 

@@ -19,9 +19,9 @@ from workbench.data.ingest import batch, ingest
 from workbench.data.ingest.formats import tau_bench
 from workbench.data.ingest.ids import execution_id, import_id
 from workbench.data.ingest.normal import Run, Step
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import Counts
-from workbench.data.ingest.rows import RowMaker
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.writing.rows import RowMaker
 from workbench.data.store.engine import Store
 from workbench.data.store.snapshots import rebuild_all
 from workbench.data.store.storable import unpack

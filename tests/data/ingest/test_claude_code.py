@@ -11,7 +11,7 @@ from sessions import SESSION, START, Session, session, text, tool_use
 
 from workbench.data.ingest.formats import claude_code
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 
 def read(content: bytes, name: str = "trace.jsonl") -> Run:

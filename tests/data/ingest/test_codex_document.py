@@ -13,7 +13,7 @@ from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import choose
 from workbench.data.ingest.formats import codex
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError
 

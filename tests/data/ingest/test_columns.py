@@ -19,13 +19,13 @@ from histories import rows as stored
 from mutations import mutations
 
 from workbench.data.ingest import FIELDS, ingest
-from workbench.data.ingest.columns import checked
-from workbench.data.ingest.fidelity import class_of
 from workbench.data.ingest.formats import columns as reader
 from workbench.data.ingest.normal import BadLine, Run, Usage
+from workbench.data.ingest.reading.columns import checked
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.retry import retry
-from workbench.data.ingest.rows import RowMaker
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.writing.fidelity import class_of
+from workbench.data.ingest.writing.rows import RowMaker
 from workbench.data.store.engine import Store
 from workbench.errors import ConfigurationError, IngestError
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from histories import SECOND_NS, START_NS, otlp_request, otlp_span
 
-from workbench.data.ingest import complete
 from workbench.data.ingest.detect import reader
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading import complete
+from workbench.data.ingest.reading.source import Source
 
 N_TRACES, N_SPANS = 30, 6
 

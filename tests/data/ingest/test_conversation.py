@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mutations import mutations
 
-from workbench.data.ingest.conversation import answer, conversation, decoded
+from workbench.data.ingest.reading.conversation import answer, conversation, decoded
 
 CALL = {"id": "c1", "name": "look", "arguments": {"at": "sky"}}
 ARGUMENTS = '{"at": "sky"}'

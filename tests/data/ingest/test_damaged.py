@@ -12,7 +12,7 @@ from histories import KINDS, LINES, claude, counts, inspect_eval, otlp, rows
 from workbench import cli
 from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import choose
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError, UnknownFormatError
 

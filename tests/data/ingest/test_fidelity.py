@@ -8,9 +8,9 @@ import pytest
 from histories import KINDS, claude_line, dumps
 
 from workbench.data.ingest import FileReport, fidelity, ingest
-from workbench.data.ingest.fidelity import Fidelity, class_of
 from workbench.data.ingest.normal import Run, State, Step
 from workbench.data.ingest.report import IngestReport, Item
+from workbench.data.ingest.writing.fidelity import Fidelity, class_of
 from workbench.data.store.engine import Store
 
 COLUMNS = ["file", "field", "kept", "changed", "how", "lost", "why", "unknown"]

@@ -15,15 +15,15 @@ from histories import KINDS, claude_line, counts, dumps, gemini, inspect_eval, o
 
 import workbench
 from workbench.data.ingest import batch, ingest
-from workbench.data.ingest.columns import check_columns
 from workbench.data.ingest.detect import choose, reader
 from workbench.data.ingest.formats import claude_code, langgraph, otlp, swe_agent
 from workbench.data.ingest.formats import tau2 as tau2_reader
 from workbench.data.ingest.formats.inspect_archive import Archive
 from workbench.data.ingest.ids import key
 from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.reading.columns import check_columns
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import FileReport, Item
-from workbench.data.ingest.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError, QueryError
 

@@ -22,11 +22,11 @@ from mutations import Seed, Spoilt, spoilt
 
 from workbench.data.costs.prices import Call, price_table
 from workbench.data.ingest.detect import choose, reader
-from workbench.data.ingest.marks import mark
 from workbench.data.ingest.normal import BadLine, Run, Steps, Usage
+from workbench.data.ingest.reading.marks import mark
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import FileReport
-from workbench.data.ingest.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.writing.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
 from workbench.data.secrets.scan import in_json
 from workbench.errors import IngestError, UnknownFormatError
 

@@ -17,7 +17,7 @@ from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import SURE_ENOUGH
 from workbench.data.ingest.formats import hub_chat
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError
 

@@ -10,7 +10,7 @@ import pytest
 from inspect_logs import entries, json_source, packed_zip_of, read, streamed_zip_of, zip_of, zstd_zip_of
 
 from workbench.data.ingest.formats import inspect_log
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.errors import IngestError
 
 

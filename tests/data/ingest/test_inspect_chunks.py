@@ -7,7 +7,7 @@ import json
 import pytest
 from inspect_logs import EVENTS, LONG, MESSAGES, entries, in_pieces, notes, read, whole, zip_of
 
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 
 @pytest.mark.parametrize("n", [1, 2, 1000])

@@ -14,7 +14,7 @@ from inspect_logs import at, begin, end, event, init, json_source, last_state, m
 from workbench.data.ingest.formats import inspect_log
 from workbench.data.ingest.formats.inspect_events import usage_of
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 # -- the files of formats.md -------------------------------------------------------------------------------------------
 

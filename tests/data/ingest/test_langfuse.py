@@ -12,10 +12,10 @@ from histories import rows
 from mutations import mutations, survives
 
 from workbench.data.ingest import ingest
-from workbench.data.ingest.conversation import conversation, decoded
 from workbench.data.ingest.formats import langfuse
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.conversation import conversation, decoded
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError
 

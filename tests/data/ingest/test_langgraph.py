@@ -26,9 +26,9 @@ from langgraph.types import Command
 from psycopg.conninfo import conninfo_to_dict
 
 import workbench
-from workbench.data.ingest.database import Address
 from workbench.data.ingest.formats import langgraph_thread
 from workbench.data.ingest.formats.langgraph_values import decode
+from workbench.data.ingest.reading.database import Address
 from workbench.data.store.server import EmbeddedServer
 from workbench.errors import ConfigurationError, IngestError, UnknownFormatError
 

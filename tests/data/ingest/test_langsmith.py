@@ -17,7 +17,7 @@ from mutations import mutations, survives
 from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import langsmith
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 ASKED = {"messages": [[{"id": ["langchain", "HumanMessage"], "lc": 1, "type": "constructor",

@@ -15,7 +15,7 @@ from mutations import mutations
 
 from workbench.data.ingest.formats import pi
 from workbench.data.ingest.normal import Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 START = datetime(2026, 1, 2, 10, tzinfo=UTC)

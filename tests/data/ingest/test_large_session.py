@@ -14,7 +14,7 @@ from large_files import peak_of, vars_of
 
 from workbench.data.ingest.formats import claude_code
 from workbench.data.ingest.normal import Run, Steps
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 

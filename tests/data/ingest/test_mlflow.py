@@ -14,7 +14,7 @@ from mutations import mutations, survives
 from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import mlflow
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 T0 = 1_700_000_000_000_000_000

@@ -16,7 +16,7 @@ from mutations import mutations, survives
 from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import openinference
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

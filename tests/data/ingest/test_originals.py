@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from histories import KINDS, claude, counts, rows
 
-from workbench.data.ingest import ingest, originals
+from workbench.data.ingest import ingest
+from workbench.data.ingest.ledger import originals
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 from workbench.errors import IngestError, NotFoundError
 

@@ -27,7 +27,7 @@ from otlp_requests import (
 from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import otlp
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 # -- the files of formats.md -------------------------------------------------------------------------------------------

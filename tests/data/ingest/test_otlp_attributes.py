@@ -10,9 +10,9 @@ import pytest
 from otlp_requests import pairs, run_of, span
 
 from workbench._delta import apply
-from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.formats.otlp_attributes import ALIASES, named
 from workbench.data.ingest.normal import Usage
+from workbench.data.ingest.writing.derive import derived_states
 
 GENERATIONS = {
     "first drafts": {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from otlp_requests import T0, TRACE, pairs, protobuf_of, request, runs_of, source_of, span
 
 from workbench.data.ingest.formats import otlp
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.errors import IngestError, MissingExtraError
 
 

@@ -16,7 +16,7 @@ from otlp_requests import SECOND, T0, pairs, request, runs_of, source_of, span
 
 from workbench.data.ingest import ingest
 from workbench.data.ingest.normal import Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 SESSION = "7f5b2f0e-0000-4000-8000-000000000001"

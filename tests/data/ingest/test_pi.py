@@ -13,10 +13,10 @@ import pytest
 from mutations import mutations, survives
 
 from workbench.data.ingest import ingest
-from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.formats import pi
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.writing.derive import derived_states
 from workbench.data.store.engine import Store
 
 START = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)

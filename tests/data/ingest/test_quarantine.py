@@ -12,7 +12,7 @@ import pytest
 from histories import KINDS, LINES, claude, claude_line, dumps, tau_bench
 
 import workbench
-from workbench.data.ingest import quarantine
+from workbench.data.ingest.ledger import quarantine
 from workbench.data.ingest.report import MAX_BAD_LINES
 from workbench.errors import IngestError, NotFoundError, UnknownFormatError
 
@@ -139,7 +139,7 @@ def test_retry_reads_a_bad_line_that_this_version_can_read(
     path = put(tmp_path, "s.jsonl", claude(3) + b"{'single': 1}\n")
     bench.ingest(path, progress=False)
     path.unlink()
-    from workbench.data.ingest import source
+    from workbench.data.ingest.reading import source
 
     learnt, known = source.parse, dumps(claude_line(3))
     monkeypatch.setattr(source, "parse", lambda data: learnt(known if b"'single'" in data else data))

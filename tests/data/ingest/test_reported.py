@@ -18,8 +18,8 @@ from workbench.data.ingest.formats.langsmith_row import step_of as langsmith_ste
 from workbench.data.ingest.formats.mlflow_span import tokens as mlflow_tokens
 from workbench.data.ingest.formats.otlp_attributes import named, usage_of
 from workbench.data.ingest.normal import Run, Usage
-from workbench.data.ingest.openai_usage import openai_usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.openai_usage import openai_usage
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 SPENT = "SELECT token_usage, cost, cost_source, reported FROM workbench.agent_executions"

@@ -10,7 +10,7 @@ import pytest
 
 from workbench.data.ingest import READERS, ingest
 from workbench.data.ingest.detect import SURE_ENOUGH, reader
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 TAU = "tau-bench/gpt-4o-airline.tasks00-24.json.gz"

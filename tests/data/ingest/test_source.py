@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.outline import outline
-from workbench.data.ingest.parse import BAD_NUMBER, CONTROL, DUPLICATE_KEY, NOT_UTF8, parse
-from workbench.data.ingest.source import Record, Source
+from workbench.data.ingest.reading.outline import outline
+from workbench.data.ingest.reading.parse import BAD_NUMBER, CONTROL, DUPLICATE_KEY, NOT_UTF8, parse
+from workbench.data.ingest.reading.source import Record, Source
 from workbench.data.store.storable import DEEP
 from workbench.errors import IngestError
 

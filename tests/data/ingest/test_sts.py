@@ -13,7 +13,7 @@ from mutations import mutations, survives
 from workbench.data.ingest.detect import SURE_ENOUGH, choose
 from workbench.data.ingest.formats import pi, sts
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 HEADER = {"type": "session", "harness": "acme", "id": "s1", "name": "What time is it?", "version": 3}
 CALL = {"id": "c1", "function": {"name": "get_time", "arguments": '{"zone": "UTC"}'}}

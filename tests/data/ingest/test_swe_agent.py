@@ -13,7 +13,7 @@ from workbench.data.ingest import ingest
 from workbench.data.ingest.detect import choose
 from workbench.data.ingest.formats import swe_agent
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.data.store.engine import Store
 
 # file → runs, steps, recorded states. Runs and steps: the table of files in the design's formats.md. A state that was

@@ -10,7 +10,7 @@ from sessions import START, tau2_results, tau2_simulation, tau_run
 
 from workbench.data.ingest.formats import tau2, tau_bench
 from workbench.data.ingest.normal import BadLine, Run, Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 from workbench.errors import IngestError
 
 

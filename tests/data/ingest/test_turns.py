@@ -16,10 +16,10 @@ from sessions import SESSION, put, session
 
 from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import claude_code
+from workbench.data.ingest.ledger.turns import NeedsTurn, Turn
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import IngestReport
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import NeedsTurn, Turn
-from workbench.data.ingest.writer import Writer
+from workbench.data.ingest.writing.writer import Writer
 from workbench.data.store import schema
 from workbench.data.store.engine import Store
 

@@ -14,7 +14,8 @@ from sessions import SESSION, Session, session, tau_run
 from test_grown import MAKERS
 
 import workbench
-from workbench.data.ingest import ingest, originals
+from workbench.data.ingest import ingest
+from workbench.data.ingest.ledger import originals
 from workbench.data.store.engine import Store
 from workbench.errors import NotFoundError
 

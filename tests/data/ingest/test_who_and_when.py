@@ -10,11 +10,11 @@ import pytest
 from mutations import mutations, survives
 
 from workbench.data.ingest import ingest
-from workbench.data.ingest.derive import derived_states
 from workbench.data.ingest.detect import choose
 from workbench.data.ingest.formats import who_and_when
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.writing.derive import derived_states
 from workbench.data.store.engine import Store
 
 # folder → files, messages: the table of files in the design's formats.md.

@@ -40,7 +40,7 @@ def export(store: Store, run_id: str, *, redact: Any = True, import_id: Any = No
 
 def pieces(store: Store, run_id: str, *, redact: Any = True, import_id: Any = None) -> Iterator[bytes]:
     """As :func:`export`, a megabyte at a time; what is wrong with a block is said when its turn comes."""
-    from workbench.data.ingest import originals
+    from workbench.data.ingest.ledger import originals
 
     if redact is not False:
         raise ConfigurationError(

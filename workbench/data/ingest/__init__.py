@@ -13,10 +13,10 @@
 """
 
 from workbench.data.ingest.batch import ingest
-from workbench.data.ingest.columns import FIELDS
+from workbench.data.ingest.reading.columns import FIELDS
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.registry import READERS, Format, known_formats, names, register
 from workbench.data.ingest.report import FileReport, IngestReport
-from workbench.data.ingest.source import Source
 
 __all__ = [
     "FIELDS",

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from workbench.data.ingest import originals
-from workbench.data.ingest.columns import checked
 from workbench.data.ingest.crew import Crew, Task, n_workers
-from workbench.data.ingest.database import is_url, url_name
 from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
 from workbench.data.ingest.ids import clean, import_id
+from workbench.data.ingest.ledger import originals
+from workbench.data.ingest.ledger.quarantine import put_aside
+from workbench.data.ingest.ledger.turns import NeedsTurn, Turn, is_collision
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.quarantine import put_aside
+from workbench.data.ingest.reading.columns import checked
+from workbench.data.ingest.reading.database import is_url, url_name
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.registry import HERE, Guarded
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import NeedsTurn, Turn, is_collision
-from workbench.data.ingest.writer import Writer
+from workbench.data.ingest.writing.writer import Writer
 from workbench.errors import (
     ConfigurationError,
     ConflictError,

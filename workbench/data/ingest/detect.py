@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from workbench.data.ingest.damage import damage, emptiness
+from workbench.data.ingest.reading.damage import damage, emptiness
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.table import TABLE_NAMES
 from workbench.data.ingest.registry import READERS, Reader, broken, names, reader, usable
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.table import TABLE_NAMES
 from workbench.errors import IngestError, UnknownFormatError
 
 __all__ = ["READERS", "SURE_ENOUGH", "Found", "Reader", "Skipped", "choose", "database_reader", "find", "reader"]

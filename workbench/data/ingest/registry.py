@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import ConfigurationError, IngestError, UnknownFormatError, WorkbenchError
 
 GROUP = "workbench.readers"

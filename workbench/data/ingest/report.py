@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from workbench.data.ingest import fidelity
 from workbench.data.ingest.detect import Skipped
 from workbench.data.ingest.normal import BadLine
+from workbench.data.ingest.writing import fidelity
 from workbench.data.store.storable import storable_text
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class FileReport:
 
     @property
     def fidelity(self) -> pl.DataFrame:
-        """What became of it by class of fields. See :func:`workbench.data.ingest.fidelity.table`."""
+        """What became of it by class of fields. See :func:`workbench.data.ingest.writing.fidelity.table`."""
         return fidelity.table([self])
 
     def as_dict(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class IngestReport:
         return sum((file.new for file in self.files), Counts())
 
     def fidelity(self) -> pl.DataFrame:
-        """What became of each file by class of fields. See :func:`workbench.data.ingest.fidelity.table`."""
+        """What became of each file by class of fields. See :func:`workbench.data.ingest.writing.fidelity.table`."""
         return fidelity.table(self.files)
 
     @property

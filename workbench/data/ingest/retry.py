@@ -12,7 +12,7 @@ import psycopg
 
 from workbench.data.ingest.batch import read_again
 from workbench.data.ingest.detect import choose, reader
-from workbench.data.ingest.originals import opened
+from workbench.data.ingest.ledger.originals import opened
 from workbench.data.ingest.report import FileReport, IngestReport
 from workbench.errors import IngestError, MissingExtraError, NotFoundError
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.ingest.detect import reader
-from workbench.data.ingest.links import Links
+from workbench.data.ingest.ledger.originals import drop_unnamed, opened
+from workbench.data.ingest.ledger.turns import BLOCKS, Turn, exclusive
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.originals import drop_unnamed, opened
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.retry import found
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import BLOCKS, Turn, exclusive
-from workbench.data.ingest.writer import Rebuilt, Writer
+from workbench.data.ingest.writing.links import Links
+from workbench.data.ingest.writing.writer import Rebuilt, Writer
 from workbench.errors import IngestError, MissingExtraError, NotFoundError
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Self
 
 from workbench.data.ingest.batch import ingest_source
 from workbench.data.ingest.detect import find
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.quarantine import put_aside
+from workbench.data.ingest.ledger.quarantine import put_aside
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import FileReport, IngestReport
-from workbench.data.ingest.source import Source
 from workbench.errors import IngestError, StoreUnavailableError, UnknownFormatError
 
 if TYPE_CHECKING:

@@ -18,7 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.data.ingest.chat import (
+from workbench.data.ingest.formats.atif_step import own_id, read_step
+from workbench.data.ingest.normal import BadLine, FileLink, Run, Step, Usage, total
+from workbench.data.ingest.reading.chat import (
     count,
     elements,
     known,
@@ -29,11 +31,9 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
-from workbench.data.ingest.formats.atif_step import own_id, read_step
-from workbench.data.ingest.identity import digest, opening
-from workbench.data.ingest.normal import BadLine, FileLink, Run, Step, Usage, total
-from workbench.data.ingest.openai_usage import disjoint, inclusive, price
-from workbench.data.ingest.source import Head, Source, kind_of
+from workbench.data.ingest.reading.identity import digest, opening
+from workbench.data.ingest.reading.openai_usage import disjoint, inclusive, price
+from workbench.data.ingest.reading.source import Head, Source, kind_of
 
 FORMAT = "atif"
 TITLE = "Agent Trajectory Interchange Format (.json)"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, count, elements, known, mapping, number, rest, text_or_none
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.openai_usage import disjoint, price
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import arguments, count, elements, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.openai_usage import disjoint, price
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import when
 
 _ROLES = {"system": "system", "user": "user", "agent": "assistant"}
 _COUNTED = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from workbench.data.ingest.normal import BadLine, Run, State, Step, TaskRef, Usage
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import IngestError
 
 FORMAT = "workbench-bundle"

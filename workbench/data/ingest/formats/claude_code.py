@@ -17,14 +17,14 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.chat import mapping, number, text_or_none, title
 from workbench.data.ingest.formats.claude_line import WRAPPERS, Line
 from workbench.data.ingest.formats.claude_session import Session, usage_of
 from workbench.data.ingest.formats.claude_steps import Finisher
-from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
-from workbench.data.ingest.source import Head, Record, Source
-from workbench.data.ingest.together import nest, pair, sum_up
+from workbench.data.ingest.reading.chat import mapping, number, text_or_none, title
+from workbench.data.ingest.reading.identity import line_id
+from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.together import nest, pair, sum_up
 from workbench.data.store.storable import storable
 
 FORMAT = "claude-code"

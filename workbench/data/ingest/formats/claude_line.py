@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.data.ingest.chat import number
 from workbench.data.ingest.normal import Step
+from workbench.data.ingest.reading.chat import number
 
 _SEVERITIES = {"warning": "warning", "warn": "warning", "error": "error"}
 # Placed elsewhere in the step; `message` is taken apart.

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.formats.claude_line import Line, read_line
-from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import Link, Mark, Usage
-from workbench.data.ingest.source import Record, Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import count, mapping
+from workbench.data.ingest.reading.identity import Ids, line_id
+from workbench.data.ingest.reading.source import Record, Source
+from workbench.data.ingest.reading.times import when
 
 # Repeated on every line; kept on a line only where it differs from the run's.
 COMMON = ("sessionId", "cwd", "gitBranch", "version", "userType", "slug", "agentId", "isSidechain")

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.data.ingest.formats.claude_line import Line
 from workbench.data.ingest.formats.claude_session import COMMON, Session, usage_of
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.times import elapsed_ms
 
 
 @dataclass(slots=True)

@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats import codex_document
 from workbench.data.ingest.formats.codex_course import UUID
 from workbench.data.ingest.formats.codex_event import Line
 from workbench.data.ingest.formats.codex_parts import settle
 from workbench.data.ingest.formats.codex_session import Session
 from workbench.data.ingest.formats.codex_steps import Finisher
-from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
-from workbench.data.ingest.source import Head, Record, Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import line_id
+from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.times import when
 
 FORMAT = "codex"
 TITLE = "Codex CLI rollouts (.jsonl, .json)"

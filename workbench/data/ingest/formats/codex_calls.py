@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from workbench.data.ingest.formats.codex_event import ENDS, End, Line
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.times import elapsed_ms
 
 
 @dataclass(slots=True)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest.chat import mapping, number, text_or_none
 from workbench.data.ingest.formats import codex_tokens
 from workbench.data.ingest.formats.codex_event import Line
 from workbench.data.ingest.formats.codex_outcome import STARTS
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import mapping, number, text_or_none
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import when
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 # Copying a history takes the program seconds; nobody answers that fast in a version that gives its turns no ids.

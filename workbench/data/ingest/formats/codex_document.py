@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.source import Head, Record, Source, kind_of
+from workbench.data.ingest.reading.source import Head, Record, Source, kind_of
 from workbench.errors import IngestError
 
 SAVED_AT = "saved_at"  # what the session's timestamp is called in its step, where a timestamp would be when it began

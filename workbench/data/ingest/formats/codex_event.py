@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from workbench.data.ingest.chat import arguments, known, mapping, number, text_or_none
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.times import milliseconds
+from workbench.data.ingest.reading.chat import arguments, known, mapping, number, text_or_none
+from workbench.data.ingest.reading.times import milliseconds
 
 _ECHOES = {"user_message": "user", "agent_message": "assistant", "agent_reasoning": "reasoning"}
 _SEVERITIES: dict[Any, Literal["warning", "error"]] = {

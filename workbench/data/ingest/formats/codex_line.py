@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.formats.codex_event import ENDS, End, Line, nonzero, read_event
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.source import kind_of
-from workbench.data.ingest.times import milliseconds
+from workbench.data.ingest.reading.chat import arguments, elements, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import kind_of
+from workbench.data.ingest.reading.times import milliseconds
 
 KINDS = ("session_meta", "turn_context", "response_item", "event_msg", "compacted", "world_state")
 # Written by the program in the user's name: what the model is told of the project, the machine and the turn.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from workbench.data.ingest.chat import mapping, text_or_none
 from workbench.data.ingest.formats import codex_tokens
 from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS
 from workbench.data.ingest.normal import Run, Step
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.together import is_copied, pair, sum_up
+from workbench.data.ingest.reading.chat import mapping, text_or_none
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.together import is_copied, pair, sum_up
 
 
 def settle(run: Run) -> None:

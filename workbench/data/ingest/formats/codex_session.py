@@ -13,7 +13,6 @@ from datetime import datetime
 
 import numpy as np
 
-from workbench.data.ingest.chat import number, text_or_none
 from workbench.data.ingest.formats.codex_calls import Call, Calls
 from workbench.data.ingest.formats.codex_course import Course
 from workbench.data.ingest.formats.codex_event import ENDS as TOLD
@@ -21,10 +20,11 @@ from workbench.data.ingest.formats.codex_event import Line
 from workbench.data.ingest.formats.codex_line import read_line
 from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS, Verdict, error_of, verdict_of
 from workbench.data.ingest.formats.codex_said import Said
-from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Usage
-from workbench.data.ingest.source import Record, Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.chat import number, text_or_none
+from workbench.data.ingest.reading.identity import Ids, line_id
+from workbench.data.ingest.reading.source import Record, Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 # What a line does. The last four are set of events as if they stood alone, until all lines have been taken.
 COPIED, BREAK, ECHO, ASSISTANT, PROMPT, ANSWER = (1 << n for n in range(6))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from workbench.data.ingest.chat import known
 from workbench.data.ingest.formats.codex_calls import Call
 from workbench.data.ingest.formats.codex_event import ENDS as TOLD
 from workbench.data.ingest.formats.codex_event import End, Line, fail, stand_alone
 from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS
 from workbench.data.ingest.formats.codex_session import ECHO, PROMPT, Session
 from workbench.data.ingest.normal import Mark, Step
+from workbench.data.ingest.reading.chat import known
 
 
 class _Called(NamedTuple):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.chat import count, mapping
+from workbench.data.ingest.reading.source import Source
 
 _CLASSES = (
     "input_tokens",

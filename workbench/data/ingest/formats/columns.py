@@ -1,7 +1,7 @@
 """Any table whose columns the user names: CSV, TSV, JSON lines, a JSON list, Parquet.
 
 ``ingest("log.csv", columns={"run": "session_id", "time": "ts", "text": "message"})``. One row is one step; the fields
-there are, with what they mean, are in ``workbench.data.ingest.columns.FIELDS``. Columns that are not named stay in
+there are, with what they mean, are in ``workbench.data.ingest.FIELDS``. Columns that are not named stay in
 ``data.extra``, and so does a cell that is not what its column is said to hold. The rows of a run are put into the order
 of their times; rows of the same time, and rows without one, stay behind the row before them.
 
@@ -17,15 +17,15 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.cells import Faults, lookup
-from workbench.data.ingest.columns import FIELDS, check_columns, listed
 from workbench.data.ingest.formats.columns_run import Gathered, sum_of
 from workbench.data.ingest.formats.columns_step import StepMaker
-from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.table import TABLE_NAMES, Table, rows, table
-from workbench.data.ingest.values import Value
+from workbench.data.ingest.reading.cells import Faults, lookup
+from workbench.data.ingest.reading.columns import FIELDS, check_columns, listed
+from workbench.data.ingest.reading.identity import line_id
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.table import TABLE_NAMES, Table, rows, table
+from workbench.data.ingest.reading.values import Value
 from workbench.errors import IngestError
 
 FORMAT = "columns"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from workbench.data.ingest.cells import real
-from workbench.data.ingest.chat import known, last_answer, title
 from workbench.data.ingest.normal import Run, Step, TaskRef, total
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.cells import real
+from workbench.data.ingest.reading.chat import known, last_answer, title
+from workbench.data.ingest.reading.source import Source
 
 _STATUSES = {
     "completed": "completed", "complete": "completed", "success": "completed", "succeeded": "completed",

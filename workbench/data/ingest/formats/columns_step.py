@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from workbench.data.ingest.cells import NO_COUNT, NO_NUMBER, NO_TIME, Faults, lookup, moment, real, whole, without
-from workbench.data.ingest.chat import arguments
-from workbench.data.ingest.columns import FIELDS
 from workbench.data.ingest.formats.hub_message import ROLES
-from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import EventType, Step, Usage
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.values import Value
+from workbench.data.ingest.reading.cells import (
+    NO_COUNT,
+    NO_NUMBER,
+    NO_TIME,
+    Faults,
+    lookup,
+    moment,
+    real,
+    whole,
+    without,
+)
+from workbench.data.ingest.reading.chat import arguments
+from workbench.data.ingest.reading.columns import FIELDS
+from workbench.data.ingest.reading.identity import line_id
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.values import Value
 
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 _OF_RUN = ("task", "parent", "score", "status")

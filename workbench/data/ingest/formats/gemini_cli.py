@@ -19,14 +19,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, last_answer, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats.gemini_message import read_message
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, Step, total
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.source import Head, Source, kind_of
-from workbench.data.ingest.times import when
-from workbench.data.ingest.together import nest, sum_up
+from workbench.data.ingest.reading.chat import elements, known, last_answer, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import Head, Source, kind_of
+from workbench.data.ingest.reading.times import when
+from workbench.data.ingest.reading.together import nest, sum_up
 
 FORMAT = "gemini-cli"
 TITLE = "Gemini CLI sessions (.json, .jsonl)"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from workbench.data.ingest.chat import arguments, count, elements, known, mapping, rest, text_or_none
 from workbench.data.ingest.normal import Step, Usage
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.chat import arguments, count, elements, known, mapping, rest, text_or_none
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 _SEVERITIES: dict[Any, Literal["warning", "error"]] = {"error": "error", "warning": "warning"}
 _TOKENS = ("input", "output", "cached", "thoughts", "tool")

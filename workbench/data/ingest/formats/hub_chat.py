@@ -18,15 +18,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import known, last_answer, mapping, number, rest, title
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.hub_message import ROLES, author, is_message, step_of
-from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, total
-from workbench.data.ingest.openai_usage import openai_usage
-from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
-from workbench.data.ingest.source import Head, Source, kind_of
-from workbench.data.ingest.values import Value, values
+from workbench.data.ingest.reading.chat import known, last_answer, mapping, number, rest, title
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.identity import digest, opening
+from workbench.data.ingest.reading.openai_usage import openai_usage
+from workbench.data.ingest.reading.parquet import is_parquet, parquet_names, parquet_rows
+from workbench.data.ingest.reading.source import Head, Source, kind_of
+from workbench.data.ingest.reading.values import Value, values
 
 FORMAT = "hub-chat"
 TITLE = "Chat datasets of the Hugging Face Hub, one conversation a row (.jsonl, .json, .parquet)"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, message_step, number, rest, result_step, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.swe_agent_messages import command_call, function_call
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.openai_usage import openai_usage, price
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import elements, known, message_step, number, rest, result_step, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.openai_usage import openai_usage, price
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import when
 
 ROLES = {
     "system": "system", "developer": "system",

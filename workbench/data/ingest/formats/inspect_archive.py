@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 ZIP_MAGIC = b"PK\x03\x04"
 # APPNOTE 4.4.5; Python reads zstd itself from 3.14 on, and newer Inspect logs are zstd.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, mapping
+from workbench.data.ingest.reading.chat import elements, mapping
 
 MAX_REPEATED = 16_000_000
 

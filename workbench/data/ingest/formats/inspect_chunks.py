@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.data.ingest.chat import elements
 from workbench.data.ingest.formats.inspect_attachments import ranges
+from workbench.data.ingest.reading.chat import elements
 
 SEQUENCES = ("messages", "events", "calls", "attachments")
 

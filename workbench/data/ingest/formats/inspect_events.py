@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, mapping, number, rest, text_or_none, title
 from workbench.data.ingest.normal import Step, Usage
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, milliseconds, when
+from workbench.data.ingest.reading.chat import count, mapping, number, rest, text_or_none, title
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms, milliseconds, when
 
 Event = Mapping[str, Any]
 

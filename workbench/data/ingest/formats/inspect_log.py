@@ -15,8 +15,8 @@ from workbench.data.ingest.formats.inspect_archive import ZIP_MAGIC, Archive
 from workbench.data.ingest.formats.inspect_chunks import Pieces, gather, is_derived
 from workbench.data.ingest.formats.inspect_sample import run_of
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.parse import BAD_NUMBER, parse
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.parse import BAD_NUMBER, parse
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import IngestError
 
 FORMAT = "inspect"

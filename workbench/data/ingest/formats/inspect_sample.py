@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workbench._delta import same
-from workbench.data.ingest.chat import count, elements, mapping, number, rest, text_or_none
 from workbench.data.ingest.formats.inspect_attachments import Attachments
 from workbench.data.ingest.formats.inspect_events import (
     Spans,
@@ -22,8 +21,9 @@ from workbench.data.ingest.formats.inspect_events import (
 )
 from workbench.data.ingest.formats.inspect_state import Replay
 from workbench.data.ingest.normal import Run, State, Step, TaskRef, Usage, total
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import milliseconds, when
+from workbench.data.ingest.reading.chat import count, elements, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import milliseconds, when
 from workbench.errors import PatchError
 
 # As inspect_ai.scorer.value_to_float reads them: correct, incorrect, partial, no answer.

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, last_answer, number, rest, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langfuse_observation import field, is_open, lane, step_of
-from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import Steps, united
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.times import when
-from workbench.data.ingest.values import values
+from workbench.data.ingest.reading.chat import elements, known, last_answer, number, rest, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.nested import Steps, united
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.times import when
+from workbench.data.ingest.reading.values import values
 
 FORMAT = "langfuse"
 TITLE = "Langfuse traces (.json, .jsonl)"

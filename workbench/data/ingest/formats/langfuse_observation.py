@@ -7,14 +7,14 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from workbench.data.ingest.chat import count, known, mapping, number, rest, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.otlp_attributes import named, text_of
-from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.chat import count, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.nested import add_call, add_tool, misfits, priced
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 _EVENT_TYPES: dict[str, EventType] = {
     "GENERATION": "llm_call",

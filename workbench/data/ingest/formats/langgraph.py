@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-from workbench.data.ingest.database import Address, Part
 from workbench.data.ingest.formats.langgraph_tables import Postgres, SQLite
 from workbench.data.ingest.formats.langgraph_thread import read_thread
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.database import Address, Part
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import IngestError
 
 FORMAT = "langgraph"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from workbench.data.ingest.normal import Run, Step
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.times import elapsed_ms
 
 
 @dataclass(slots=True)

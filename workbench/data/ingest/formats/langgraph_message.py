@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, elements, known, mapping, result_step, text_or_none
 from workbench.data.ingest.formats.langgraph_values import role_of
 from workbench.data.ingest.normal import Step, Usage
-from workbench.data.ingest.openai_usage import disjoint, openai_usage
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.chat import count, elements, known, mapping, result_step, text_or_none
+from workbench.data.ingest.reading.openai_usage import disjoint, openai_usage
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source
 
 _READ = {"type", "name", "tool_calls", "tool_call_id"}
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}

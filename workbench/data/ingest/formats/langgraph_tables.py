@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import sql
 
-from workbench.data.ingest.chat import mapping
-from workbench.data.ingest.database import Address, Part, snapshot
-from workbench.data.ingest.parse import parse
+from workbench.data.ingest.reading.chat import mapping
+from workbench.data.ingest.reading.database import Address, Part, snapshot
+from workbench.data.ingest.reading.parse import parse
 from workbench.errors import IngestError
 
 _CHUNK = 25  # checkpoints fetched together with their values

@@ -20,16 +20,16 @@ from typing import Any
 import orjson
 
 from workbench._delta import diff
-from workbench.data.ingest.chat import count, elements, known, last_answer, mapping, text_or_none, title
 from workbench.data.ingest.formats.langgraph_branch import Point, branch, judge, n_branches, set_durations
 from workbench.data.ingest.formats.langgraph_message import message_step
 from workbench.data.ingest.formats.langgraph_tables import Encoded, Row, Tables, Write
 from workbench.data.ingest.formats.langgraph_values import TYPE, decode, is_message, opaque
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, State, Step, total
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import count, elements, known, last_answer, mapping, text_or_none, title
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import when
 
 FORMAT = "langgraph"
 

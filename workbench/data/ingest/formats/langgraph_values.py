@@ -17,7 +17,7 @@ from uuid import UUID
 
 import orjson
 
-from workbench.data.ingest.parse import parse
+from workbench.data.ingest.reading.parse import parse
 
 TYPE = "__type__"
 BYTES = "base64"

@@ -14,17 +14,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
-from workbench.data.ingest.complete import Complete, trace_ids
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.langsmith_row import is_row, step_of
-from workbench.data.ingest.marks import has_no_end
-from workbench.data.ingest.nested import Steps
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
-from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.source import Head, Source, kind_of
-from workbench.data.ingest.values import Value, values
+from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.complete import Complete, trace_ids
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.marks import has_no_end
+from workbench.data.ingest.reading.nested import Steps
+from workbench.data.ingest.reading.parquet import is_parquet, parquet_names, parquet_rows
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import Head, Source, kind_of
+from workbench.data.ingest.reading.values import Value, values
 
 FORMAT = "langsmith"
 TITLE = "LangSmith runs (.jsonl, .json), bulk exports (.parquet)"

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, known, mapping, number, text_or_none
-from workbench.data.ingest.conversation import decoded
-from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
-from workbench.data.ingest.openai_usage import kept_an_hour
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.chat import count, known, mapping, number, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.nested import add_call, add_tool, misfits, priced
+from workbench.data.ingest.reading.openai_usage import kept_an_hour
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 _EVENT_TYPES: dict[str, EventType] = {"llm": "llm_call", "embedding": "llm_call", "tool": "tool_call"}
 _PLACED = {

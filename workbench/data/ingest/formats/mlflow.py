@@ -10,16 +10,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.mlflow_span import lane, step_of, tokens
-from workbench.data.ingest.identity import digest
-from workbench.data.ingest.marks import has_no_end
-from workbench.data.ingest.nested import Steps, united
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.source import Head, Source, kind_of
-from workbench.data.ingest.times import milliseconds, when
-from workbench.data.ingest.values import values
+from workbench.data.ingest.reading.chat import elements, known, last_answer, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.marks import has_no_end
+from workbench.data.ingest.reading.nested import Steps, united
+from workbench.data.ingest.reading.source import Head, Source, kind_of
+from workbench.data.ingest.reading.times import milliseconds, when
+from workbench.data.ingest.reading.values import values
 
 FORMAT = "mlflow"
 TITLE = "MLflow traces (.json, .jsonl)"

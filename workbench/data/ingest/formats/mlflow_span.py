@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.otlp_attributes import Named, cost_of, named, text_of, usage_of
 from workbench.data.ingest.formats.otlp_records import id_of
-from workbench.data.ingest.identity import digest
-from workbench.data.ingest.nested import add_call, add_tool, misfits, priced
 from workbench.data.ingest.normal import EventType, Step, Usage
-from workbench.data.ingest.openai_usage import kept_an_hour
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.chat import count, elements, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.nested import add_call, add_tool, misfits, priced
+from workbench.data.ingest.reading.openai_usage import kept_an_hour
+from workbench.data.ingest.reading.source import Source
 
 _EVENT_TYPES: dict[str, EventType] = {
     "LLM": "llm_call",

@@ -27,13 +27,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
 from workbench.data.ingest.formats.openhands_event import Events, is_act
 from workbench.data.ingest.formats.openhands_sdk import is_sdk_event
-from workbench.data.ingest.identity import digest, opening
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, total
-from workbench.data.ingest.openai_usage import openai_usage, price
-from workbench.data.ingest.source import Head, Source, kind_of
+from workbench.data.ingest.reading.chat import elements, known, last_answer, mapping, number, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import digest, opening
+from workbench.data.ingest.reading.openai_usage import openai_usage, price
+from workbench.data.ingest.reading.source import Head, Source, kind_of
 
 FORMAT = "openhands"
 TITLE = "OpenHands event lists (.json) and output.jsonl"

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, elements, mapping, rest, result_step, text_or_none
 from workbench.data.ingest.formats.openhands_delegates import Delegates
 from workbench.data.ingest.formats.openhands_sdk import is_sdk_act, is_sdk_event, sdk_child, sdk_state, sdk_step
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.openai_usage import openai_usage
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.chat import arguments, elements, mapping, rest, result_step, text_or_none
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.openai_usage import openai_usage
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 _AUTHORS = {"user": "user", "agent": "assistant"}
 # What the agent says, and what the environment notes for itself; every other action of an agent is a call of a tool.

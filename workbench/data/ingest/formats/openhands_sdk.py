@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.parts import plain_text
+from workbench.data.ingest.reading.chat import arguments, count, elements, known, mapping, number, rest, text_or_none
+from workbench.data.ingest.reading.parts import plain_text
 
 _ABOUT = ("id", "timestamp", "source", "kind")
 _RESULTS = {"ObservationEvent", "UserRejectObservation", "AgentErrorEvent"}

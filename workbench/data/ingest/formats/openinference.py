@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.formats.openinference_span import is_span, span_of, unflattened
 from workbench.data.ingest.formats.otlp_records import Span, id_of
 from workbench.data.ingest.formats.otlp_trace import identity, rejoined, run_of
-from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.values import values
+from workbench.data.ingest.reading.complete import Complete, trace_ids
+from workbench.data.ingest.reading.marks import has_no_end
+from workbench.data.ingest.reading.parquet import is_parquet, parquet_names, parquet_rows
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.values import values
 
 FORMAT = "openinference"
 TITLE = "OpenInference and OpenTelemetry span dumps (.json, .jsonl), data frames of Phoenix (.parquet too)"

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, mapping, rest, text_or_none
-from workbench.data.ingest.conversation import decoded
 from workbench.data.ingest.formats.otlp_records import (
     DROPPABLE,
     SPAN_KINDS,
@@ -24,8 +22,10 @@ from workbench.data.ingest.formats.otlp_records import (
     link_of,
     scope_of,
 )
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import elements, known, mapping, rest, text_or_none
+from workbench.data.ingest.reading.conversation import decoded
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import when
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_NS = 1_000_000_000

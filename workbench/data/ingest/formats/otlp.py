@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from workbench.data.ingest.complete import Complete, trace_ids
 from workbench.data.ingest.formats.otlp_json import ROOTS, from_json, is_request
 from workbench.data.ingest.formats.otlp_protobuf import from_protobuf
 from workbench.data.ingest.formats.otlp_records import Item, LogRecord, Point, Pointless, Span, Unread, id_of
 from workbench.data.ingest.formats.otlp_telemetry import home, is_telemetry, telemetry_rejoined, telemetry_run
 from workbench.data.ingest.formats.otlp_trace import LOG, identity, rejoined, run_of
-from workbench.data.ingest.marks import has_no_end
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.complete import Complete, trace_ids
+from workbench.data.ingest.reading.marks import has_no_end
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import IngestError
 
 FORMAT = "otlp"

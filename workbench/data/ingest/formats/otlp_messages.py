@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.data.ingest.conversation import conversation, decoded
 from workbench.data.ingest.formats.otlp_attributes import Named, parsed
+from workbench.data.ingest.reading.conversation import conversation, decoded
 
 
 def input_messages(attributes: Named, events: Iterable[Mapping[str, Any]] = ()) -> list[Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.data.ingest.formats.otlp_attributes import agent_of, cost_of, text_of, usage_of
 from workbench.data.ingest.formats.otlp_records import Span
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.tree import Tree
+from workbench.data.ingest.reading.tree import Tree
 
 
 class SpanTree(Tree[Span]):

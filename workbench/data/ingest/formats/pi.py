@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats.pi_entry import Entry
 from workbench.data.ingest.formats.pi_session import Session
 from workbench.data.ingest.formats.pi_steps import Finisher
-from workbench.data.ingest.identity import line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.together import is_copied, nest, pair, sum_up
+from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import line_id
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.together import is_copied, nest, pair, sum_up
 
 FORMAT = "pi"
 TITLE = "pi sessions (.jsonl)"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from workbench.data.ingest.chat import count, elements, known, mapping, number, rest, text_or_none
 from workbench.data.ingest.normal import Step, Usage
+from workbench.data.ingest.reading.chat import count, elements, known, mapping, number, rest, text_or_none
 
 # Placed elsewhere in the step.
 _PLACED = ("type", "id", "timestamp", "message")

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.ingest.chat import TITLE_CHARS, text_or_none
 from workbench.data.ingest.formats.pi_entry import Entry, read_entry
 from workbench.data.ingest.formats.pi_tree import Tree
-from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.source import Record, Source
-from workbench.data.ingest.times import when
+from workbench.data.ingest.reading.chat import TITLE_CHARS, text_or_none
+from workbench.data.ingest.reading.identity import Ids, line_id
+from workbench.data.ingest.reading.source import Record, Source
+from workbench.data.ingest.reading.times import when
 
 PROMPT, ASKED, ANSWER, NAMED, MESSAGE, ABORTED, FAILED = (1 << n for n in range(7))  # what an entry does
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from workbench.data.ingest.chat import known, mapping
 from workbench.data.ingest.formats.pi_entry import Entry
 from workbench.data.ingest.formats.pi_session import Session
 from workbench.data.ingest.normal import Mark, Step
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.chat import known, mapping
+from workbench.data.ingest.reading.times import elapsed_ms
 
 
 class Finisher:

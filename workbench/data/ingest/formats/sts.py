@@ -20,12 +20,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.data.ingest.chat import count, known, last_answer, mapping, rest, text_or_none, title
 from workbench.data.ingest.formats.hub_message import ROLES, is_message, step_of
-from workbench.data.ingest.identity import Ids, line_id
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
-from workbench.data.ingest.source import Head, Record, Source
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.chat import count, known, last_answer, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import Ids, line_id
+from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.times import elapsed_ms
 
 FORMAT = "sts"
 TITLE = "Session traces of the Hugging Face Hub, STS (.jsonl)"

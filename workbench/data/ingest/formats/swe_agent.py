@@ -22,7 +22,7 @@ from workbench.data.ingest.formats.swe_agent_messages import history_run, mini_r
 from workbench.data.ingest.formats.swe_agent_traj import trajectory_run
 from workbench.data.ingest.formats.swe_agent_web import web_run
 from workbench.data.ingest.normal import BadLine, Run
-from workbench.data.ingest.source import Head, Source, kind_of
+from workbench.data.ingest.reading.source import Head, Source, kind_of
 
 FORMAT = "swe-agent"
 TITLE = "SWE-agent (.traj, web_trajs.json) and mini-SWE-agent (.traj.json) trajectories"

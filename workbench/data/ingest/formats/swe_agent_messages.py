@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import (
+from workbench.data.ingest.formats.swe_agent_outcome import finish, instance_of, task
+from workbench.data.ingest.normal import BadLine, Run, Step
+from workbench.data.ingest.reading.chat import (
     arguments,
     elements,
     known,
@@ -23,13 +25,11 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
-from workbench.data.ingest.formats.swe_agent_outcome import finish, instance_of, task
-from workbench.data.ingest.identity import digest, opening
-from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.openai_usage import openai_usage, price
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source, kind_of
-from workbench.data.ingest.times import elapsed_ms, when
+from workbench.data.ingest.reading.identity import digest, opening
+from workbench.data.ingest.reading.openai_usage import openai_usage, price
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source, kind_of
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 _BLOCK = re.compile(r"```(?:mswea_bash_command|bash)\s*\n(.*?)\n```", re.DOTALL)
 _RETURN_CODE = re.compile(r"\s*<returncode>(-?\d{1,9})</returncode>")

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import count, last_answer, mapping, number, text_or_none, title
 from workbench.data.ingest.normal import Run, TaskRef, Usage, total
-from workbench.data.ingest.openai_usage import disjoint, price
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.chat import count, last_answer, mapping, number, text_or_none, title
+from workbench.data.ingest.reading.openai_usage import disjoint, price
+from workbench.data.ingest.reading.source import Source
 
 # owner__repository-number, as SWE-bench names its instances and the agents their files.
 _INSTANCE = re.compile(r"[\w.-]+?__[\w.-]+?-\d+")

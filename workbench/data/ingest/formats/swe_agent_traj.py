@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from workbench.data.ingest.chat import arguments, elements, known, mapping, number, rest, text_or_none, title
 from workbench.data.ingest.formats.swe_agent_messages import command_call, function_call
 from workbench.data.ingest.formats.swe_agent_outcome import finish, instance_of, task
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, State, Step
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Source, kind_of
-from workbench.data.ingest.times import milliseconds
+from workbench.data.ingest.reading.chat import arguments, elements, known, mapping, number, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Source, kind_of
+from workbench.data.ingest.reading.times import milliseconds
 
 _RUN_ID = "not in the file: made from what was asked and from the first step"
 _BEFORE = "written before the action (JSON text): stored as the state after the step before"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import elements, known, rest, text_or_none, title
 from workbench.data.ingest.formats.swe_agent_messages import command_call
 from workbench.data.ingest.formats.swe_agent_outcome import instance_of, task
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, Step
-from workbench.data.ingest.source import Source, kind_of
+from workbench.data.ingest.reading.chat import elements, known, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.source import Source, kind_of
 
 
 def web_run(record: Mapping[str, Any], index: int, source: Source) -> Iterator[Run | BadLine]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from workbench.data.ingest.chat import (
+from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, Usage, total
+from workbench.data.ingest.reading.chat import (
     arguments,
     count,
     elements,
@@ -24,9 +25,8 @@ from workbench.data.ingest.chat import (
     result_step,
     title,
 )
-from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef, Usage, total
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.times import elapsed_ms, milliseconds, when
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.times import elapsed_ms, milliseconds, when
 
 FORMAT = "tau2"
 TITLE = "tau2-bench results (.json)"

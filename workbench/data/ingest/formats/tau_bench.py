@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import (
+from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
+from workbench.data.ingest.reading.chat import (
     arguments,
     elements,
     known,
@@ -25,9 +26,8 @@ from workbench.data.ingest.chat import (
     text_or_none,
     title,
 )
-from workbench.data.ingest.identity import digest
-from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.source import Head, Source
 
 FORMAT = "tau-bench"
 TITLE = "tau-bench historical trajectories (.json)"

@@ -18,11 +18,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import known, mapping, rest, text_or_none, title
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import BadLine, Run, Step, TaskRef
-from workbench.data.ingest.parts import plain_text
-from workbench.data.ingest.source import Head, Source, kind_of
+from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.parts import plain_text
+from workbench.data.ingest.reading.source import Head, Source, kind_of
 
 FORMAT = "who-and-when"
 TITLE = "Who&When annotated failures (.json)"

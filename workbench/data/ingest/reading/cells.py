@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Up to which size a number since 1970 counts in which unit: as seconds it would lie after the year 5000, and so on.

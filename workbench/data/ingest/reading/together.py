@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import known
 from workbench.data.ingest.normal import Run, Step, total
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.chat import known
+from workbench.data.ingest.reading.times import elapsed_ms
 
 
 def is_copied(step: Step) -> bool:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from math import fsum
 from typing import Any
 
-from workbench.data.ingest.chat import known, text_or_none
-from workbench.data.ingest.conversation import answer, conversation
-from workbench.data.ingest.identity import digest
 from workbench.data.ingest.normal import Run, Step, Usage, total
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.tree import Tree
+from workbench.data.ingest.reading.chat import known, text_or_none
+from workbench.data.ingest.reading.conversation import answer, conversation
+from workbench.data.ingest.reading.identity import digest
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.tree import Tree
 
 _REPEATED = "repeats that of what is inside it: counted once, the source's own numbers kept in data.extra"
 _UNPRICED = "no price for a call that used tokens: the sum of the others is not taken for the run's"

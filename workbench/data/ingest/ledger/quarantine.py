@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from workbench.data.ingest import originals
 from workbench.data.ingest.ids import NAMESPACE, clean
+from workbench.data.ingest.ledger import originals
 from workbench.data.ingest.normal import BadLine
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES
-from workbench.data.ingest.source import Source
 from workbench.data.store.storable import pack, storable_text
 from workbench.errors import IngestError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.data.ingest.normal import Step
-from workbench.data.ingest.parse import parse
+from workbench.data.ingest.reading.parse import parse
 
 TITLE_CHARS = 100
 

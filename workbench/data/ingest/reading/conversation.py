@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.data.ingest.chat import arguments
-from workbench.data.ingest.parse import parse
+from workbench.data.ingest.reading.chat import arguments
+from workbench.data.ingest.reading.parse import parse
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "system"}
 _KNOWN_ROLES = {"system", "user", "assistant", "tool"}

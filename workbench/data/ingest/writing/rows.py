@@ -13,12 +13,12 @@ from typing import Any
 
 import uuid_utils
 
-from workbench.data.ingest.derive import Deriver, derived_states
-from workbench.data.ingest.fidelity import Fidelity
 from workbench.data.ingest.ids import clean, execution_id, key, task_id
 from workbench.data.ingest.normal import Run, State, Step, Steps, TaskRef, Usage
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.times import elapsed_ms
+from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.reading.times import elapsed_ms
+from workbench.data.ingest.writing.derive import Deriver, derived_states
+from workbench.data.ingest.writing.fidelity import Fidelity
 from workbench.data.store.snapshots import Encoder, SnapshotRow
 from workbench.data.store.storable import Stored, pack, storable, storable_text
 from workbench.data.store.tables import EXECUTION_STATUSES, SEVERITIES

@@ -6,8 +6,8 @@ an error wherever it is met, so that a broken copy is not taken for a README.
 
 from __future__ import annotations
 
-from workbench.data.ingest.parse import parse
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.parse import parse
+from workbench.data.ingest.reading.source import Source
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _NAMES = (*_JSON, ".eval", ".pb", ".binpb", ".protobuf", ".otlp")

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 
 from workbench.data.ingest.detect import Reader
-from workbench.data.ingest.file_links import link_files
 from workbench.data.ingest.ids import event_id, execution_id, key
+from workbench.data.ingest.ledger.turns import Turn
 from workbench.data.ingest.normal import Run
-from workbench.data.ingest.turns import Turn
+from workbench.data.ingest.writing.file_links import link_files
 
 
 class Links:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from workbench.data.ingest.parquet import is_parquet
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.parquet import is_parquet
+from workbench.data.ingest.reading.source import Source
 
 HELD_BYTES = 16_000_000  # a file up to this size on disk is held as a whole
 _HELD_ZIPPED = HELD_BYTES // 16

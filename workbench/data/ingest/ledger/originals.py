@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import zstandard
 
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import BLOCKS, shared
+from workbench.data.ingest.ledger.turns import BLOCKS, shared
+from workbench.data.ingest.reading.source import Source
 from workbench.errors import IngestError, NotFoundError
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import orjson
 
-from workbench.data.ingest.columns import variant
-from workbench.data.ingest.gunzip import Gunzip
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.outline import outline
-from workbench.data.ingest.parse import BAD_NUMBER, DUPLICATE_KEY, NOT_UTF8, Parsed, parse
-from workbench.data.ingest.utf16 import Utf16, codec_of
+from workbench.data.ingest.reading.columns import variant
+from workbench.data.ingest.reading.gunzip import Gunzip
+from workbench.data.ingest.reading.outline import outline
+from workbench.data.ingest.reading.parse import BAD_NUMBER, DUPLICATE_KEY, NOT_UTF8, Parsed, parse
+from workbench.data.ingest.reading.utf16 import Utf16, codec_of
 from workbench.data.store.storable import BIG_INT, DEEP
 from workbench.errors import IngestError
 

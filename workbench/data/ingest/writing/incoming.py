@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from workbench.data.ingest.rows import EXECUTION_COLUMNS
+from workbench.data.ingest.writing.rows import EXECUTION_COLUMNS
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.tables import agent_executions
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.data.ingest.chat import count, mapping
 from workbench.data.ingest.normal import Usage
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.chat import count, mapping
+from workbench.data.ingest.reading.source import Source
 
 _LIFETIMES = ("cache_creation", "cache_creation_token_details")
 _NO_CACHE = "prompt tokens stored as input_tokens: the source does not say how many were read from a cache"

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from workbench.data.ingest.detect import reader
-from workbench.data.ingest.incoming import Incoming, column_names, upsert_execution
-from workbench.data.ingest.marks import mark
 from workbench.data.ingest.normal import Run, Step
+from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.report import Counts
-from workbench.data.ingest.rows import EXECUTION_COLUMNS, RowMaker, event_ids
-from workbench.data.ingest.stored import StepRow, step_of, step_rows, stored_run
+from workbench.data.ingest.writing.incoming import Incoming, column_names, upsert_execution
+from workbench.data.ingest.writing.rows import EXECUTION_COLUMNS, RowMaker, event_ids
+from workbench.data.ingest.writing.stored import StepRow, step_of, step_rows, stored_run
 from workbench.data.store.tables import agent_executions
 
 

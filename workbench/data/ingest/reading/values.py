@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.parse import Parsed, parse
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.parse import Parsed, parse
+from workbench.data.ingest.reading.source import Source
 
 # An object that ends in the first column, and one that begins there.
 _BETWEEN = re.compile(rb"(?<=\n\})\r?\n(?=\{)")

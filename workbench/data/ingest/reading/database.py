@@ -18,7 +18,7 @@ import orjson
 import psycopg
 from psycopg import IsolationLevel, conninfo
 
-from workbench.data.ingest.source import Head, Source
+from workbench.data.ingest.reading.source import Head, Source
 from workbench.errors import ConfigurationError, IngestError
 
 _SCHEMES = ("postgresql", "postgres")

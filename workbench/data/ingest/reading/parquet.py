@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.source import Head, Source
-from workbench.data.ingest.values import Value
+from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.values import Value
 from workbench.errors import IngestError
 
 MAGIC = b"PAR1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 # Anything above is milliseconds: as seconds it would lie after the year 5000.
 _MAX_SECONDS = 1e11

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from workbench.data.ingest.source import Source
+from workbench.data.ingest.reading.source import Source
 
 _CHARS = 12
 

@@ -11,16 +11,18 @@ from typing import Any, Self
 
 import psycopg
 
-from workbench.data.ingest.ahead import Ahead
 from workbench.data.ingest.detect import Reader
 from workbench.data.ingest.ids import clean, import_id, key
-from workbench.data.ingest.links import Links
-from workbench.data.ingest.marks import mark
-from workbench.data.ingest.merge import Merger
+from workbench.data.ingest.ledger.quarantine import Quarantine
+from workbench.data.ingest.ledger.turns import Turn
 from workbench.data.ingest.normal import BadLine, Run, Steps
-from workbench.data.ingest.quarantine import Quarantine
+from workbench.data.ingest.reading.marks import mark
+from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
-from workbench.data.ingest.rows import (
+from workbench.data.ingest.writing.ahead import Ahead
+from workbench.data.ingest.writing.links import Links
+from workbench.data.ingest.writing.merge import Merger
+from workbench.data.ingest.writing.rows import (
     EVENT_COLUMNS,
     EXECUTION_COLUMNS,
     SNAPSHOT_COLUMNS,
@@ -29,8 +31,6 @@ from workbench.data.ingest.rows import (
     RowMaker,
     n_states,
 )
-from workbench.data.ingest.source import Source
-from workbench.data.ingest.turns import Turn
 from workbench.data.secrets.marks import Marks
 from workbench.data.secrets.passes import passes
 from workbench.data.secrets.redact import Redactor

@@ -18,9 +18,9 @@ from itertools import chain
 from typing import Any
 
 from workbench.data.ingest.normal import BadLine
-from workbench.data.ingest.parquet import is_parquet, parquet_names, parquet_rows
-from workbench.data.ingest.source import Line, Source, kind_of
-from workbench.data.ingest.values import Value, values
+from workbench.data.ingest.reading.parquet import is_parquet, parquet_names, parquet_rows
+from workbench.data.ingest.reading.source import Line, Source, kind_of
+from workbench.data.ingest.reading.values import Value, values
 from workbench.errors import IngestError
 
 DELIMITERS = ",;\t|"

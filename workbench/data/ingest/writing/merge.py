@@ -13,13 +13,13 @@ from itertools import chain
 
 import psycopg
 
-from workbench.data.ingest.derive import derived_states
-from workbench.data.ingest.incoming import Incoming, upsert_execution
 from workbench.data.ingest.normal import Run
 from workbench.data.ingest.report import Counts
-from workbench.data.ingest.rows import EVENT_COLUMNS, SNAPSHOT_COLUMNS, RowMaker, event_ids, n_states
-from workbench.data.ingest.stored import step_of, step_rows
-from workbench.data.ingest.union import Union
+from workbench.data.ingest.writing.derive import derived_states
+from workbench.data.ingest.writing.incoming import Incoming, upsert_execution
+from workbench.data.ingest.writing.rows import EVENT_COLUMNS, SNAPSHOT_COLUMNS, RowMaker, event_ids, n_states
+from workbench.data.ingest.writing.stored import step_of, step_rows
+from workbench.data.ingest.writing.union import Union
 from workbench.data.store.tables import execution_snapshots, observability_events
 
 
