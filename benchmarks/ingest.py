@@ -11,8 +11,10 @@ from typing import Any
 
 from benchmarks._bench import Measured, in_fresh_process, interleaved, median, scratch_store, table
 from benchmarks._histories import FORMATS, LISTS, write
+from workbench.data.costs.prices import price_table
 from workbench.data.ingest import ingest
 from workbench.data.ingest.crew import n_processors
+from workbench.data.secrets.passes import passes
 from workbench.data.store.engine import Store
 from workbench.settings import Settings
 
@@ -45,7 +47,7 @@ def _copy(given: dict[str, Any]) -> int:
     """The floor of any store with jsonb: the same values into one column. No ids, no pairing, no states, no index."""
     path = Path(given["path"])
     lines = [json.dumps(v) for v in json.loads(path.read_bytes())] if given["format"] in LISTS else path.open()
-    with _store(given).raw() as connection:
+    with given["store"].raw() as connection:
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("CREATE TEMPORARY TABLE floor (line jsonb) ON COMMIT DROP")
         connection.execute("ALTER TABLE floor ALTER COLUMN line SET STORAGE EXTERNAL")
@@ -59,14 +61,14 @@ def _copy(given: dict[str, Any]) -> int:
 
 @_way("ingest")
 def _ingest(given: dict[str, Any]) -> int:
-    report = ingest(_store(given), given["path"], format=given["format"], progress=False)
+    report = ingest(given["store"], given["path"], format=given["format"], progress=False)
     assert report.files[0].outcome == "new"
     return report.totals.events + report.totals.snapshots
 
 
 @_way("ingest again")
 def _again(given: dict[str, Any]) -> int:
-    report = ingest(_store(given), given["path"], format=given["format"], progress=False)
+    report = ingest(given["store"], given["path"], format=given["format"], progress=False)
     assert report.files[0].outcome == "already there"
     return report.totals.events + report.totals.snapshots
 
@@ -82,13 +84,22 @@ def _together(given: dict[str, Any]) -> int:
 
 
 def _folder(given: dict[str, Any], *, workers: int) -> int:
-    report = ingest(_store(given), given["folder"], format=given["format"], progress=False, workers=workers)
+    report = ingest(given["store"], given["folder"], format=given["format"], progress=False, workers=workers)
     assert [file.outcome for file in report.files] == ["new"] * N_FILES
     return report.totals.events + report.totals.snapshots
 
 
-def _store(given: dict[str, Any]) -> Store:
-    return Store.open(Settings.load(database_url=given["url"]))
+def _prepared(given: dict[str, Any]) -> dict[str, Any]:
+    """What a process loads once: the rules for secrets, the table of prices, a connection."""
+    passes()
+    price_table()
+    store = Store.open(Settings.load(database_url=given["url"]))
+    with store.raw() as connection:
+        connection.execute("SELECT 1")
+    return given | {"store": store}
+
+
+PREPARE = dict.fromkeys(WAYS.keys() - {"json.loads"}, _prepared)
 
 
 def run(quick: bool = False, *, megabytes: int | None = None, formats: tuple[str, ...] = FORMATS) -> None:

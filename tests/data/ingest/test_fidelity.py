@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from histories import KINDS, claude_line, dumps
 
-from workbench.data.ingest import FileReport, fidelity, ingest
+from workbench.data.ingest import FileReport, ingest
 from workbench.data.ingest.normal import Run, State, Step
 from workbench.data.ingest.report import IngestReport, Item
+from workbench.data.ingest.writing import fidelity
 from workbench.data.ingest.writing.fidelity import Fidelity, class_of
 from workbench.data.store.engine import Store
 
