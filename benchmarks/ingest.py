@@ -146,9 +146,7 @@ def run_folder(quick: bool = False, *, megabytes: int | None = None, format: str
         found = interleaved(["one process", "a process per processor"], measure, rounds=1 if quick else 3)
     first = median(found["one process"])
     lines = [(way, f"{median(one):.2f}", f"{first / median(one):.2f}") for way, one in found.items()]
-    title = (
-        f"{N_FILES} files of {megabytes // N_FILES} MB by {n_processors()} processors, of which the server needs one"
-    )
+    title = f"{N_FILES} files of {megabytes // N_FILES} MB on {n_processors()} processors, which the server needs too"
     table(title, ("way", "s", "times as fast"), lines)
 
 

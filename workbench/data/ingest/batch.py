@@ -82,7 +82,7 @@ def ingest(
         Keep the files themselves too, compressed, so that an import can be exported as it was, read again and undone.
     workers
         Processes that read files beside each other; 1 = this process alone. When not given: as many as there are
-        processors, and this process alone for less than 20 MB.
+        processors, and this process alone for less than 50 MB.
 
     Returns
     -------

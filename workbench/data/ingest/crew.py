@@ -23,7 +23,7 @@ from typing import Any, Self
 from workbench.errors import ConfigurationError
 
 _KILLED_TWICE = 2
-_SMALL_BYTES = 20_000_000  # read before another process has started
+_SMALL_BYTES = 50_000_000  # read before other processes, once started, have made up for it
 
 
 def n_workers(wanted: int | None, sizes: Sequence[int]) -> int:
