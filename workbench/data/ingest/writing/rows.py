@@ -219,7 +219,8 @@ class RowMaker:
                 state = None if snapshots is None else deriver.state(number, step)
                 if snapshots is not None and state is not None:
                     snapshots.add(state)
-                    chunk.snapshots += snapshots.take()
+                    for whole in snapshots.take():
+                        chunk.add_snapshot(whole)
                 if chunk.is_full:
                     yield chunk
                     chunk = Chunk()
@@ -430,11 +431,14 @@ def _step_number(state: State) -> int:
 def _merge(told: dict[int, State], state: State) -> None:
     """What is said of a step's state apart from the state itself; several states of one step become one row."""
     before = told.get(state.step_number)
+    if before is None:
+        told[state.step_number] = state
+        return
     told[state.step_number] = State(
         state.step_number,
-        timestamp=state.timestamp or (before.timestamp if before else None),
-        description=state.description or (before.description if before else None),
-        checkpoint=state.checkpoint or bool(before and before.checkpoint),
+        timestamp=state.timestamp or before.timestamp,
+        description=state.description or before.description,
+        checkpoint=state.checkpoint or before.checkpoint,
     )
 
 
