@@ -9,11 +9,15 @@ import pytest
 from workbench.data.ingest.writing.ahead import Ahead
 
 
+def nothing() -> None:
+    """The calls of these tests end by themselves."""
+
+
 def test_calls_are_done_in_order_beside_the_caller():
     """The caller goes on while a call waits, and all calls are done in the order in which they were given."""
     done: list[int] = []
     go = threading.Event()
-    with Ahead() as ahead:
+    with Ahead(nothing) as ahead:
         ahead.do(go.wait)
         ahead.do(done.append, 1)
         ahead.do(done.append, 2)
@@ -35,7 +39,7 @@ def test_who_is_too_far_ahead_waits():
             ahead.do(go.wait)
             given.append(n)
 
-    with Ahead() as ahead:
+    with Ahead(nothing) as ahead:
         giver = threading.Thread(target=give, args=(ahead,))
         giver.start()
         giver.join(0.5)
@@ -56,7 +60,7 @@ def test_a_failure_is_raised_and_nothing_goes_on():
         raise ValueError("no room")
 
     def give() -> None:
-        with Ahead() as ahead:
+        with Ahead(nothing) as ahead:
             ahead.do(fail)
             go.set()
             for n in range(20):
@@ -78,7 +82,7 @@ def test_leaving_waits_whatever_happened():
         ended.set()
 
     def fail() -> None:
-        with Ahead() as ahead:
+        with Ahead(nothing) as ahead:
             ahead.do(slow)
             threading.Timer(0.2, go.set).start()
             raise KeyError("the caller's own")
@@ -86,3 +90,27 @@ def test_leaving_waits_whatever_happened():
     with pytest.raises(KeyError):
         fail()
     assert ended.is_set()
+
+
+def test_a_call_that_waits_is_told_to_end():
+    """When the caller fails, the call that is being done is told to end until it does; those behind it are not done."""
+    done: list[int] = []
+    n_told = 0
+    told = threading.Event()
+
+    def cancel() -> None:
+        nonlocal n_told
+        n_told += 1
+        if n_told == 2:  # the first time it was between two statements
+            told.set()
+
+    def fail() -> None:
+        with Ahead(cancel) as ahead:
+            ahead.do(told.wait, 20)
+            ahead.do(done.append, 1)
+            raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert n_told == 2
+    assert done == []

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
@@ -192,6 +193,38 @@ def restart(server: EmbeddedServer) -> None:
     """Start the server again, as the next client would."""
     server.stop()
     server.start()
+
+
+def test_ctrl_c_while_another_ingest_is_waited_for(own_store: Store, tmp_path: Path) -> None:
+    """Ctrl+C ends an ingest that waits for a part of the file that another one is about to keep; nothing is stored."""
+    small = trace(tmp_path, 3)
+    with own_store.raw() as connection, connection.transaction():
+        connection.execute(
+            "INSERT INTO workbench.file_blocks (digest, data) VALUES (%s, '')", [sha256(small.read_bytes()).digest()]
+        )
+        process = start_ingest(own_store.url, small)
+        wait_until_waiting(own_store, process)
+
+        process.send_signal(signal.SIGINT)
+
+        _, said = process.communicate(timeout=30)
+        assert said.strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert counts(own_store) == (0, 0)
+
+
+def wait_until_waiting(store: Store, process: subprocess.Popen[str]) -> None:
+    """Wait until the other process waits for another's transaction."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with store.raw() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ).fetchone()
+        if row == (1,):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    pytest.fail("the ingest did not begin to wait within 60 s")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from workbench.data.ingest.detect import Found, Reader, Skipped, choose, databas
 from workbench.data.ingest.ids import clean, import_id
 from workbench.data.ingest.ledger import originals
 from workbench.data.ingest.ledger.quarantine import put_aside
-from workbench.data.ingest.ledger.turns import NeedsTurn, Turn, is_collision
+from workbench.data.ingest.ledger.turns import BLOCKS, NeedsTurn, Turn, is_collision, shared
 from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.reading.columns import checked
 from workbench.data.ingest.reading.database import is_url, url_name
@@ -446,6 +446,8 @@ def _read_file(
         # A file that was read before has grown: its runs are there already.
         turn = Turn(connection, reader.FORMAT, is_alone=is_alone or _was_read(connection, source, reader.FORMAT))
         turn.take()
+        if keep_originals:
+            shared(connection, BLOCKS)  # asked for in this thread, which Ctrl+C reaches: an undo may take minutes
         keep = partial(_keep, connection, own, source) if keep_originals else None
         with Writer(connection, reader, source, turn, with_prices=store.settings.prices, keep=keep) as writer:
             for item in reader.read(source):

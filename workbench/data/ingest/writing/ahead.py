@@ -8,13 +8,24 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Self
 
 _WAITING = 3  # calls; their arguments are in memory
+_PATIENCE_S = 0.2  # for the call that is being done, before it is told to end
 
 
 class Ahead:
     """A thread that does one call at a time, in order; who is too far ahead of it waits.
 
-    Leaving the ``with`` waits for all, whatever happened meanwhile, so nothing goes on behind the caller's back.
+    Leaving the ``with`` waits for all, whatever happened meanwhile, so nothing goes on behind the caller's back; where
+    the caller failed or was interrupted, what has not begun is not done.
+
+    Parameters
+    ----------
+    cancel
+        Makes the call that is being done end soon: it may wait for somebody else, and Ctrl+C reaches the caller only.
+        Asked again until that call has ended.
     """
+
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self._cancel = cancel
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="workbench-write")
@@ -52,7 +63,13 @@ class Ahead:
             if kind is None:
                 self.finish()
         finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        try:
             for call in self._calls:
                 call.cancel()
-            wait(self._calls)
+            while wait(self._calls, _PATIENCE_S).not_done:
+                self._cancel()
+        finally:
             self._thread.shutdown()

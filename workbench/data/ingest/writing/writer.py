@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Self
@@ -73,7 +74,7 @@ class Writer:
     ) -> None:
         format = reader.FORMAT
         self._connection = connection
-        self._ahead = Ahead()
+        self._ahead = Ahead(self._cancel)
         self._turn = turn
         self._with_prices = with_prices
         self._keep = keep
@@ -110,6 +111,11 @@ class Writer:
 
     def __exit__(self, *error: Any) -> None:
         self._ahead.__exit__(*error)
+
+    def _cancel(self) -> None:
+        """Let the server give up what it is doing for this connection: it may be waiting for another ingest."""
+        with suppress(psycopg.Error):  # a server that cannot be asked has nothing to give up; the first error is told
+            self._connection.cancel_safe()
 
     def bad(self, bad: BadLine) -> None:
         """Note a part of the file that cannot be read."""
