@@ -287,3 +287,20 @@ def test_rows_of_a_table_that_were_written_late_are_marked(store: Store, tmp_pat
 
         marks = {step: mark for _, _, step, *_, mark in rows if step < 4}
         assert marks == {0: None, 1: "out_of_order", 2: None, 3: None}
+
+
+@pytest.mark.parametrize("kind", ["overlapping", "apart"])
+def test_lines_without_a_time_stay_behind_the_line_before_them(store: Store, tmp_path: Path, kind: str) -> None:
+    """Claude Code dates no snapshot of files: in parts of a session it stands where its own part has it."""
+
+    def session(wanted: Sequence[int]) -> bytes:
+        lines = [
+            (line, {"type": "file-history-snapshot", "messageId": f"s{n}"})
+            for n, line in zip(wanted, claude(wanted).splitlines(), strict=True)
+        ]
+        return b"".join(line + b"\n" + dumps(snapshot) + b"\n" for line, snapshot in lines)
+
+    first, second = PARTS[kind]
+    expected = stored(store, tmp_path, "claude-code", session(range(N)))
+    for parts in ((first, second), (second, first)):
+        assert stored(store, tmp_path, "claude-code", *map(session, parts)) == expected

@@ -12,6 +12,7 @@ import psycopg
 from workbench.data.ingest.normal import Run, Step, Usage
 
 StepRow = Sequence[Any]  # in the order of _STEPS
+TIMESTAMP = 7  # the place of a step's time in its row
 
 
 def step_rows(connection: psycopg.Connection, execution: uuid.UUID) -> Sequence[StepRow]:
