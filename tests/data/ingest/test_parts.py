@@ -304,3 +304,17 @@ def test_lines_without_a_time_stay_behind_the_line_before_them(store: Store, tmp
     expected = stored(store, tmp_path, "claude-code", session(range(N)))
     for parts in ((first, second), (second, first)):
         assert stored(store, tmp_path, "claude-code", *map(session, parts)) == expected
+
+
+def test_one_file_brings_parts_of_several_runs(store: Store, tmp_path: Path) -> None:
+    """A table may hold rows of many sessions, and another one more rows of each."""
+
+    def both(wanted: Sequence[int]) -> bytes:
+        return columns(wanted) + columns(wanted).replace(b'"session":"s"', b'"session":"other"')
+
+    first, second = PARTS["overlapping"]
+    expected = stored(store, tmp_path, "columns", both(range(N)))
+
+    assert len(expected["agent_executions"]) == 2
+    for parts in ((first, second), (second, first)):
+        assert stored(store, tmp_path, "columns", *map(both, parts)) == expected

@@ -45,7 +45,7 @@ class Union:
     def write(self, runs: Mapping[uuid.UUID, Run]) -> Counts:
         """Keep all events of the stored part and of this file's, whose rows are in the incoming table; what is new."""
         fresh = self._events.unknown(list(runs))
-        before: dict[uuid.UUID, list[str]] = dict(self._connection.execute(_ORDER, [list(runs)]).fetchall())
+        stored = dict(self._connection.execute(_ORDER, [list(runs)]).fetchall())
         events_new = self._events.insert(list(runs))
         self._events.finish_begun(list(runs))
         snapshots_new = 0
@@ -54,7 +54,7 @@ class Union:
             self._connection.execute(_REPORTED, {"run": execution, "reported": self._maker.reported(run)})
             recorded = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
             has_recorded = bool(run.states or (recorded and recorded[0]))
-            whole = self._whole(execution, run, before.get(execution, []), is_renumbered=not has_recorded)
+            whole = self._whole(execution, run, stored.get(execution, []), is_renumbered=not has_recorded)
             if has_recorded:
                 self._snapshots.fill(self._maker.snapshots(run) if run.states else [])
                 snapshots_new += self._snapshots.insert([execution])
@@ -114,15 +114,15 @@ class Union:
         query = sql.SQL("UPDATE workbench.agent_executions SET {} WHERE id = %s").format(assign)
         self._connection.execute(query, [*taken.values(), execution])
 
-    def _whole(self, execution: uuid.UUID, part: Run, before: list[str], *, is_renumbered: bool) -> Run:
+    def _whole(self, execution: uuid.UUID, part: Run, stored: list[str], *, is_renumbered: bool) -> Run:
         """The run of all stored events: as its reader judges the whole of it, where the reader can.
 
-        ``before`` has the events that were stored before those of ``part`` came, in their order.
+        ``stored`` has the events that were stored before those of ``part`` came, in their order.
         """
         rows = {str(row[0]): row for row in step_rows(self._connection, execution)}
         if self._rejoin is None and self._rejoin_trace is None:
             times = {own: row[TIMESTAMP] for own, row in rows.items()}
-            rows = {own: rows[own] for own in interleave(before, event_ids(execution, part)[0], times)}
+            rows = {own: rows[own] for own in interleave(stored, event_ids(execution, part)[0], times)}
         steps = [step_of(row) for row in rows.values()]
         if self._rejoin_trace is not None:
             whole = self._rejoin_trace(part.source_id, steps, stored_run(self._connection, execution, part), part)
