@@ -310,7 +310,7 @@ def test_one_file_brings_parts_of_several_runs(store: Store, tmp_path: Path) -> 
     """A table may hold rows of many sessions, and another one more rows of each."""
 
     def both(wanted: Sequence[int]) -> bytes:
-        return columns(wanted) + columns(wanted).replace(b'"session":"s"', b'"session":"other"')
+        return columns(wanted) + columns(wanted).replace(b'"session": "s"', b'"session": "other"')
 
     first, second = PARTS["overlapping"]
     expected = stored(store, tmp_path, "columns", both(range(N)))
