@@ -318,3 +318,23 @@ def test_one_file_brings_parts_of_several_runs(store: Store, tmp_path: Path) -> 
     assert len(expected["agent_executions"]) == 2
     for parts in ((first, second), (second, first)):
         assert stored(store, tmp_path, "columns", *map(both, parts)) == expected
+
+
+@pytest.mark.parametrize("kind", ["overlapping", "apart"])
+def test_a_session_that_changed_its_branch_between_its_parts(store: Store, tmp_path: Path, kind: str) -> None:
+    """What all lines of a part share is said by its run: lines of the other branch say it themselves afterwards."""
+
+    def session(wanted: Sequence[int]) -> bytes:
+        lines = zip(wanted, claude(wanted).splitlines(), strict=True)
+        branches = [(line, "main" if n < 4 else "fix", "/a" if n < 5 else "/b") for n, line in lines]
+        return b"".join(
+            line.replace(b'"cwd": "/"', f'"cwd": "{folder}", "gitBranch": "{branch}"'.encode()) + b"\n"
+            for line, branch, folder in branches
+        )
+
+    first, second = PARTS[kind]
+    expected = stored(store, tmp_path, "claude-code", session(range(N)))
+    assert '"gitBranch": "fix"' in str(expected)
+    assert '"gitBranch": "main"' in str(expected)
+    for parts in ((first, second), (second, first)):
+        assert stored(store, tmp_path, "claude-code", *map(session, parts)) == expected

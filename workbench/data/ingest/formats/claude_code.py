@@ -31,6 +31,7 @@ FORMAT = "claude-code"
 TITLE = "Claude Code sessions (.jsonl) and web exports (.json)"
 MARKS = True  # set here, line by line: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a sub-agent's file may be read before or after that of its session
+SHARED = ("sessionId", "cwd", "gitBranch", "version", "userType")  # of COMMON what every line of a conversation has
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
 HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again

@@ -106,14 +106,16 @@ class Incoming:
             executions,
         ).rowcount
 
-    def finish_begun(self, executions: list[uuid.UUID]) -> int:
-        """Update the stored rows of some runs that had begun only, where the incoming ones have ended; how many."""
-        return self._run(
+    def finish_begun(self, executions: list[uuid.UUID]) -> set[str]:
+        """Update the stored rows of some runs that had begun only, where the incoming ones have ended; which."""
+        rows = self._run(
             "UPDATE {table} AS old SET {assign}, row_version = old.row_version + 1 FROM {temporary} AS excluded "
             "WHERE old.id = excluded.id AND old.execution_id = ANY(%s) AND old.mark = 'unfinished' "
-            "AND excluded.mark IS DISTINCT FROM 'unfinished' AND excluded.duration_ms IS NOT NULL",
+            "AND excluded.mark IS DISTINCT FROM 'unfinished' AND excluded.duration_ms IS NOT NULL "
+            "RETURNING old.id::text",
             executions,
-        ).rowcount
+        ).fetchall()
+        return {own for (own,) in rows}
 
     def delete_stale(self, executions: list[uuid.UUID]) -> int:
         """Delete rows of some runs that were derived once, or recorded at another step, and are no longer; how many."""

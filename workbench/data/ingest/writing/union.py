@@ -36,6 +36,8 @@ class Union:
         self._rejoin_trace: Callable[[str, list[Step], Run, Run], Run] | None = getattr(own, "rejoin_trace", None)
         # What the parts make together, where the rest of the row is that of the first and the last: settle(run).
         self._settle: Callable[[Run], None] | None = getattr(own, "settle", None)
+        # What the run says once of all steps that agree with it, and only the others say themselves.
+        self._shared: tuple[str, ...] = getattr(own, "SHARED", ())
         self._is_open = getattr(own, "is_open", None)
         self._connection = connection
         self._maker = maker
@@ -47,7 +49,7 @@ class Union:
         fresh = self._events.unknown(list(runs))
         stored = dict(self._connection.execute(_ORDER, [list(runs)]).fetchall())
         events_new = self._events.insert(list(runs))
-        self._events.finish_begun(list(runs))
+        finished = self._events.finish_begun(list(runs))
         snapshots_new = 0
         for execution, run in runs.items():
             parameters = {"run": execution, "start": run.started_at, "end": run.completed_at}
@@ -65,13 +67,16 @@ class Union:
                 if self._rejoin is not None or self._rejoin_trace is not None:
                     upsert_execution(self._connection, self._maker.execution(whole))
                     continue
-            self._unite_row(execution, run, whole, fresh.get(execution, set()))
+            news = fresh.get(execution, set())
+            self._unite_row(execution, run, whole, news, told_by_part=news | finished)
             self._connection.execute(_TIMES, parameters)
             if self._settle is None:
                 self._connection.execute(_TOTALS, parameters)
         return Counts(0, events_new, snapshots_new)
 
-    def _unite_row(self, execution: uuid.UUID, part: Run, whole: Run, fresh: set[str]) -> None:
+    def _unite_row(
+        self, execution: uuid.UUID, part: Run, whole: Run, fresh: set[str], *, told_by_part: set[str]
+    ) -> None:
         """The part that began first says what the run is, the one that ended last how it ended; read in any order."""
         row = dict(zip(EXECUTION_COLUMNS, self._maker.execution(part), strict=True))
         names = ("started_at", "completed_at", *_OF_THE_FIRST, *_OF_THE_LAST)
@@ -104,6 +109,12 @@ class Union:
             metadata |= whole.metadata
             if "parent_source_id" not in metadata and "spawned_by" not in first:  # it goes on from a part of itself
                 metadata = {name: value for name, value in metadata.items() if name not in ("spawned_by", "link")}
+        for name in self._shared:
+            if name in told and name in known and told[name] != known[name]:
+                values = {"told": told[name], "known": known[name], "both": metadata[name]}
+                about_it = {key: self._maker.json(value) for key, value in values.items()}
+                part_ids = list(told_by_part)
+                self._connection.execute(_SHARE, {**about_it, "name": name, "run": execution, "part": part_ids})
         taken["metadata"] = self._maker.json(metadata)
         assign = sql.SQL(", ").join(
             sql.SQL("{} = %s::jsonb" if isinstance(agent_executions.c[name].type, sa.JSON) else "{} = %s").format(
@@ -190,6 +201,19 @@ def _counted_in(data: Mapping[str, Any]) -> dict[str, Any]:
 _ORDER = """
 SELECT execution_id, array_agg(id::text ORDER BY step_number, timestamp, id) FROM workbench.observability_events
 WHERE execution_id = ANY(%s) GROUP BY 1
+"""
+
+# A step says itself what its part said of all of its own steps, where the run now says something else.
+_SHARE = """
+UPDATE workbench.observability_events AS event SET row_version = row_version + 1,
+  data = data || jsonb_build_object('extra', CASE WHEN said.is_own THEN (data->'extra') - %(name)s::text
+    ELSE coalesce(data->'extra', '{}') || jsonb_build_object(%(name)s::text, said.value) END)
+FROM (
+  SELECT id, data->'extra' ? %(name)s::text AS is_own, CASE WHEN data->'extra' ? %(name)s::text
+    THEN data->'extra'->%(name)s::text WHEN id = ANY(%(part)s::uuid[]) THEN %(told)s::jsonb ELSE %(known)s::jsonb
+    END AS value
+  FROM workbench.observability_events WHERE execution_id = %(run)s AND span_id IS NOT NULL) AS said
+WHERE event.id = said.id AND coalesce(said.is_own, false) = (said.value = %(both)s::jsonb)
 """
 
 _HAS_RECORDED = """
