@@ -91,6 +91,18 @@ def test_a_preview_says_what_a_bundle_tells(bench, planted):
     assert left(planted, json.dumps(preview.as_dict()).encode()) == []
 
 
+def test_a_preview_names_every_host(bench, tmp_path):
+    """Also one whose password is redacted, and one without a domain: both stay in the bundle."""
+    text = "postgresql://ada:Xq7vT2mLp9Rw4@db.acme.dev:5432/x and http://buildbox:8080/log and https://api.acme.dev/v1"
+    (tmp_path / "session.jsonl").write_bytes(histories.dumps(histories.claude_line(0, text)) + b"\n")
+    bench.ingest(tmp_path / "session.jsonl")
+
+    preview = bench.export_bundle(bench.executions()["id"][0], preview=True)
+
+    assert preview.secrets.keys() == {"url-password"}
+    assert preview.names["hosts"].keys() == {"db.acme.dev", "buildbox", "api.acme.dev"}
+
+
 def test_an_export_holds_no_secret_unless_asked_for(bench, planted):
     """An ATIF document is redacted by default."""
     run = bench.executions()["id"][0]

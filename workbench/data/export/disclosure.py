@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _SHOWN = 20
+# What stands before the host in user:password@host; the password is redacted before anybody looks.
+_LOGIN = r"""(?:[^\s/@"'<>\[]|\[(?:redacted: [a-z0-9-]{1,60}\])?)"""
 _PATTERNS = {
     "e-mail addresses": re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}"),
     "home directories": re.compile(r"(?:/home/|/Users/|[A-Z]:\\{1,2}Users\\{1,2})[A-Za-z0-9._-]{1,64}"),
     "IP addresses": re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])"),
-    "hosts": re.compile(r"(?<=://)(?:[^\s/@\"'<>]{1,200}@)?([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6})"),
+    "hosts": re.compile(rf"(?<=://)(?:{_LOGIN}{{1,200}}@)?([A-Za-z0-9-]{{1,63}}(?:\.[A-Za-z0-9-]{{1,63}}){{0,6}})"),
 }
 
 
