@@ -352,6 +352,25 @@ def test_linked_runs_in_either_order(store: Store, tmp_path: Path, kind: str) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("kind", LINKED)
+def test_linked_runs_whose_files_grow(store: Store, tmp_path: Path, kind: str) -> None:
+    """A file that is read after its first line, and again with all of them, is linked as one that was read once."""
+    files = LINKED[kind][0]()
+    found = []
+    for is_growing in (False, True):
+        empty(store)
+        for name, data in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            first, more = data[: data.find(b"\n") + 1], data.rstrip(b"\n").find(b"\n") > 0
+            for part in [*([first] if is_growing and more and path.suffix == ".jsonl" else []), data]:
+                path.write_bytes(part)
+                ingest(store, path, progress=False)
+        found.append(tree(store))
+
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("format", ["claude-code", "codex"])
 def test_a_call_is_unfinished_until_its_result_comes(store: Store, tmp_path: Path, format: str) -> None:
     """In a growing file the last call is unfinished; when the result is appended the mark goes."""

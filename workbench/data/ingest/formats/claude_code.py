@@ -35,6 +35,7 @@ SHARED = ("sessionId", "cwd", "gitBranch", "version", "userType")  # of COMMON w
 
 _TYPES = {"user", "assistant", "system", "summary", "file-history-snapshot", "queue-operation"}
 HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again
+_IS_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COMMAND = re.compile(r"<command-name>(.+?)</command-name>(?:.*?<command-args>(.*?)</command-args>)?", re.DOTALL)
 _COSTS = "some model calls have no costUSD: the sum of the others is not taken for the run's"
 
@@ -195,6 +196,8 @@ def _session_id(session: Session) -> str:
         return stem
     if session.sessions:
         return next(iter(session.sessions))
+    if _IS_ID.fullmatch(stem):  # a session that only begins: titles and snapshots of files carry no id
+        return stem
     session.source.kept("session id", "not in the file: made from its first line")
     return line_id(orjson.dumps(session.first_id))
 

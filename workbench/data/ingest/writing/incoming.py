@@ -25,6 +25,11 @@ _KEPT = {
     "jsonb_build_object('price_table', old.metadata->'price_table') ELSE excluded.metadata END",
     "reported": "coalesce(excluded.reported, old.reported)",
 }
+# A file that grew may name another step than it did; the links are made again at its end.
+_PARENT_EVENT = (
+    "CASE WHEN old.metadata->>'spawned_by' IS DISTINCT FROM excluded.metadata->>'spawned_by' THEN NULL "
+    "ELSE old.parent_event_id END"
+)
 
 
 class Incoming:
@@ -136,8 +141,9 @@ def upsert_execution(connection: psycopg.Connection, row: Sequence[Any]) -> bool
     table = agent_executions
     query = sql.SQL(
         "INSERT INTO {table} AS old ({columns}) VALUES ({values}) ON CONFLICT (id) DO UPDATE SET {assign}, "
-        "row_version = old.row_version + 1 WHERE ({old}) IS DISTINCT FROM ({new})"
+        "row_version = old.row_version + 1, parent_event_id = {parent_event} WHERE ({old}) IS DISTINCT FROM ({new})"
     ).format(
+        parent_event=sql.SQL(_PARENT_EVENT),
         table=_name(table),
         columns=column_names(EXECUTION_COLUMNS),
         values=sql.SQL(", ").join(
