@@ -82,6 +82,19 @@ def noted(source: Source, what: str) -> list[int]:
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_answer_of_a_finish_is_the_output_of_the_run() -> None:
+    """Today's OpenHands writes its answer into ``final_thought`` and leaves the thought of the action empty."""
+    events = [said(0), said(1, "I look.", "agent")]
+    events.append(action(2, "finish", args={"final_thought": "All is well.", "outputs": {}, "thought": ""}))
+    [run], _, _ = read(events)
+
+    assert run.output == {"text": "All is well."}
+    assert run.steps[2].tool == {
+        "name": "finish",
+        "arguments": {"final_thought": "All is well.", "outputs": {}, "thought": ""},
+    }
+
+
 def test_events_are_steps() -> None:
     """Messages, calls and results of the agent are the conversation; the environment's own notes are log lines."""
     events = [

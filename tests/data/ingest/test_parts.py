@@ -338,3 +338,18 @@ def test_a_session_that_changed_its_branch_between_its_parts(store: Store, tmp_p
     assert '"gitBranch": "main"' in str(expected)
     for parts in ((first, second), (second, first)):
         assert stored(store, tmp_path, "claude-code", *map(session, parts)) == expected
+
+
+def test_a_title_in_one_part_for_a_line_in_another(store: Store, tmp_path: Path) -> None:
+    """A title of a Claude Code session counts where the line that it is for is the session's own."""
+
+    def summary(n: int) -> bytes:
+        return dumps({"type": "summary", "summary": "Decorators", "leafUuid": f"00000000-0000-4000-8000-{n:012x}"})
+
+    parts = [claude(range(4)) + summary(7) + b"\n", claude(range(4, N))]
+    for own, name in ((7, "Decorators"), (99, "prompt 0")):
+        for order in (1, -1):
+            files = [part.replace(summary(7), summary(own)) for part in parts][::order]
+            rows = stored(store, tmp_path, "claude-code", *files)["agent_executions"]
+
+            assert [row[5] for row in rows] == [name]

@@ -171,9 +171,23 @@ def settle(run: Run) -> None:
             step.mark = "orphaned"
     prompts = {id(step) for step in own if _is_prompt(step)}
     nest(own, lambda step: id(step) in prompts)
+    run.name = title(_title(steps)) or None
     n_calls = sum((step.tool is not None) + len(step.tool_calls or ()) for step in steps if step.role == "assistant")
     models = Counter(step.model for step in steps if step.model and not step.model.startswith("<"))
     sum_up(run, len(prompts), n_calls, models)
+
+
+def _title(steps: Iterable[Step]) -> str | None:
+    """The title that the session was given last: one part may hold it, another the line that it is for."""
+    steps = list(steps)
+    own, given = {None, *(step.span_id for step in steps)}, None
+    for step in steps:
+        extra = step.extra or {}
+        if step.category == "ai-title":
+            given = text_or_none(extra.get("aiTitle")) or text_or_none(extra.get("title")) or given
+        elif step.category == "summary" and step.text and text_or_none(extra.get("leafUuid")) in own:
+            given = step.text
+    return given
 
 
 def _above(step: Step) -> str | None:

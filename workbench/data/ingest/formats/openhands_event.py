@@ -139,6 +139,8 @@ class Events:
         by = author if isinstance(author, str) else "user" if kind == "message" and not self.steps else "agent"
         role = "system" if kind == "system" else _AUTHORS.get(by)
         said = plain_text(args.get("content")) if kind in _SPOKEN else text_or_none(args.get("thought"))
+        if kind == "finish":
+            said = said or text_or_none(args.get("final_thought"))  # the answer, beside a thought that may be empty
         step = Step(
             "message" if kind in _SPOKEN else "log",
             name=role if kind in _SPOKEN else text_or_none(kind),
@@ -152,7 +154,7 @@ class Events:
         elif by == "agent" and kind not in _NOTES:
             told = self._call(step, event, args, is_flat=is_flat)
         else:
-            told = rest(args, *(["thought"] if said else []))
+            told = rest(args, *(["thought"] if said and said == args.get("thought") else []))
             step.role, step.agent = None, None
         step.extra = self._left(event, told, said, is_flat=is_flat)
         return step
@@ -176,7 +178,7 @@ class Events:
         metadata = mapping(event.get("tool_call_metadata"))
         name, call_id = text_or_none(metadata.get("function_name")), metadata.get("tool_call_id")
         given = _given(metadata, call_id)
-        own = rest(args, *(["thought"] if step.text else [])) or {}
+        own = rest(args, *(["thought"] if step.text and step.text == args.get("thought") else [])) or {}
         tool: dict[str, Any] = {"name": name or event["action"]}
         if call_id is not None:
             tool["call_id"] = call_id
