@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DISJOINT = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _CENT = Decimal("1e-10")  # agent_executions.cost is numeric(20, 10)
-_RUNS_AT_ONCE = 500
+_RUNS_AT_ONCE = 200
 
 
 @dataclass(slots=True)
@@ -85,6 +85,13 @@ def price(store: Store, *, again: bool = False) -> Priced:
 
 def price_runs(connection: psycopg.Connection, runs: Sequence[uuid.UUID]) -> Priced:
     """Price some runs inside the connection's transaction; those that their source prices are left alone."""
+    done = Priced()
+    for start in range(0, len(runs), _RUNS_AT_ONCE):  # their calls are in memory
+        _add(done, _price_some(connection, runs[start : start + _RUNS_AT_ONCE]))
+    return done
+
+
+def _price_some(connection: psycopg.Connection, runs: Sequence[uuid.UUID]) -> Priced:
     done = Priced()
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         found = {run.id: run for run in cast("list[Any]", cursor.execute(_RUNS, [list(runs)]).fetchall())}

@@ -371,8 +371,10 @@ class _SnapshotRows:
         return [self._row(row) for row in self._encoder.take()]
 
     def finish(self) -> list[tuple[Any, ...]]:
-        """The rows that are left."""
-        return [self._row(row) for row in self._encoder.finish()]
+        """The rows that are left; no more states are taken."""
+        rows = [self._row(row) for row in self._encoder.finish()]
+        del self._encoder  # it knows us as we know it, and while a file is read nobody looks for such cycles
+        return rows
 
     def _dumps(self, value: Any) -> str:
         stored = storable(value, finite=self._maker.source.is_strict)
