@@ -77,6 +77,18 @@ def test_no_agent_history_is_a_failure(ask: Callable[..., Answer], put: Callable
     assert "No agent history in these paths." in answer.err
 
 
+def test_what_is_passed_over_is_said(ask: Callable[..., Answer], put: Callable[..., str], tmp_path: Path):
+    """A file of a folder that no reader takes is counted and named with the reason, and is no failure."""
+    put("session.jsonl", json.dumps(GOOD))
+    table = put("log.csv", "session,said", "1,hello")
+
+    told = ask("ingest", str(tmp_path))
+
+    assert told.code == 0
+    assert told.out.splitlines()[-1].endswith(" · 1 passed over")
+    assert f"{table}: passed over: a table: name its columns, workbench ingest" in told.err
+
+
 def test_the_help_says_the_rule(ask: Callable[..., Answer]):
     """`ingest --help` tells which exit code means what."""
     said = " ".join(ask("ingest", "--help").out.split())

@@ -89,6 +89,10 @@ def ingest(
             shell.say(f"{where}: {bad.reason}")
         if file.n_bad > 20:
             shell.say(f"{file.path}: {file.n_bad} bad lines in all; --json lists the first 1,000.")
+    for skipped in found.skipped[:20]:
+        shell.say(f"{skipped.path}: passed over: {in_shell(skipped.reason)}")
+    if len(found.skipped) > 20:
+        shell.say(f"{len(found.skipped):,} files passed over in all; --json lists them.")
     if not found.files:
         shell.say("No agent history in these paths.")
     if not found.ok:
@@ -192,6 +196,7 @@ def _summed(found: IngestReport) -> str:
     parts = [f"{_several(len(found.files), 'file')}: {found.totals}"]
     parts += [f"{_several(found.n_bad, 'line')} could not be read"] if found.n_bad else []
     parts += [f"{_several(n_failed, 'file')} failed"] if n_failed else []
+    parts += [f"{len(found.skipped):,} passed over"] if found.skipped else []
     return " · ".join(parts)
 
 

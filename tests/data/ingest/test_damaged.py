@@ -25,6 +25,7 @@ DAMAGED = {
     "short.jsonl.gz": (gzip.compress(SESSION)[:12], "the gzip stream is cut off or damaged from here"),
     "hollow.jsonl.gz": (gzip.compress(b""), "empty: 0 bytes once decompressed"),
     "log.eval": (b"hello", "cannot be read: it is not a zip: first bytes 68 65 6c 6c 6f"),
+    "torn.eval": (b"PK\3\4" + b"x" * 60, "cannot be read: the zip file is cut off or damaged (file is not a zip"),
     "none.eval": (b"", "empty: 0 bytes"),
     "none.json": (b"", "empty: 0 bytes"),
     "none.pb": (b"", "empty: 0 bytes"),

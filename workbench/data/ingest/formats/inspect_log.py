@@ -29,8 +29,8 @@ _DERIVED = "skeletons, counts and ids of events: they are made from the events, 
 
 def detect(head: Head) -> float:
     """Certainty that a file is an Inspect log."""
-    if head.data.startswith(ZIP_MAGIC):
-        return 0.95 if any(entry in head.data for entry in _ENTRIES) else 0.0
+    if head.data.startswith(ZIP_MAGIC) and any(entry in head.data for entry in _ENTRIES):
+        return 0.95
     if head.name.endswith(".eval"):
         return 0.6  # damaged at the very start: still ours to report
     if not head.data.lstrip().startswith(b"{"):
