@@ -103,3 +103,22 @@ def test_what_a_log_says_of_itself_is_kept() -> None:
     (run,), _ = read(Source.from_bytes(zip_of(files), "edited.eval"))
 
     assert run.metadata["eval_log"] == about
+
+
+def test_references_that_name_a_message_again_and_again_are_not_followed() -> None:
+    """A few bytes of references would make gigabytes of a message: it is said, and what else there is, is read."""
+    files = in_pieces(1000)
+    shell = json.loads(files["samples/a/b_epoch_1/sample.json"])
+    shell["message_refs"] = [[0, len(MESSAGES)]] * 700_000
+    events = json.loads(files["samples/a/b_epoch_1/events/0.json"])
+    calls = [event for event in events if event.get("input_refs")]
+    calls[0]["input_refs"] = shell["message_refs"]
+    files["samples/a/b_epoch_1/sample.json"] = json.dumps(shell).encode()
+    files["samples/a/b_epoch_1/events/0.json"] = json.dumps(events).encode()
+
+    (run,), bad = read(Source.from_bytes(zip_of(files), "bomb.eval"))
+
+    assert [line.reason for line in bad] == [
+        "samples/a/b_epoch_1/sample.json: message_refs name the same messages again and again"
+    ]
+    assert len(run.steps) == len(EVENTS)

@@ -76,20 +76,35 @@ class Attachments:
     def _pooled(self, event: dict[str, Any]) -> dict[str, Any]:
         """Put pooled messages back into a model event (logs from 2026 on): references are ``[start, end)`` ranges."""
         event = dict(event)
-        if elements(event.get("input_refs")) and not event.get("input"):
-            event["input"] = ranges(event.pop("input_refs"), self._pools["message_pool"])
+        if (refs := elements(event.get("input_refs"))) and not event.get("input"):
+            named = ranges(refs, self._pools["message_pool"])
+            if named is not None:
+                del event["input_refs"]
+                event["input"] = named
         call = event.get("call")
-        if isinstance(call, dict) and elements(call.get("call_refs")):
-            key = str(call.get("call_key") or "messages")
-            request = {**mapping(call.get("request")), key: ranges(call["call_refs"], self._pools["call_pool"])}
+        if not isinstance(call, dict) or not elements(call.get("call_refs")):
+            return event
+        named = ranges(call["call_refs"], self._pools["call_pool"])
+        if named is not None:
+            request = {**mapping(call.get("request")), str(call.get("call_key") or "messages"): named}
             left = {k: v for k, v in call.items() if k not in ("call_refs", "call_key")}
             event["call"] = {**left, "request": request}
         return event
 
 
-def ranges(refs: list[Any], pool: list[Any]) -> list[Any]:
-    """The items that ``[start, end)`` references name."""
+def ranges(refs: list[Any], pool: list[Any]) -> list[Any] | None:
+    """The items that ``[start, end)`` references name; ``None`` where they name the same ones again and again.
+
+    A few bytes can name gigabytes so. No log of Inspect does it: beyond :data:`MAX_REPEATED` nothing is put back.
+    """
     pairs = [ref for ref in refs if isinstance(ref, list) and len(ref) == 2 and all(isinstance(n, int) for n in ref)]
+    n_named = sum(len(range(*slice(start, end).indices(len(pool)))) for start, end in pairs)
+    if n_named > len(pool):
+        if n_named > MAX_REPEATED // 8:
+            return None
+        sizes = [_size(item) for item in pool]
+        if sum(sum(sizes[start:end]) for start, end in pairs) > MAX_REPEATED:
+            return None
     return [item for start, end in pairs for item in pool[start:end]]
 
 

@@ -57,7 +57,12 @@ class Pieces:
         problems: list[str] = []
         found = {name: self._sequence(name, load, problems) for name in SEQUENCES}
         sample = {key: value for key, value in shell.items() if key != "message_refs"}
-        sample["messages"] = ranges(elements(shell.get("message_refs")), found["messages"])
+        refs = elements(shell.get("message_refs"))
+        conversation = ranges(refs, found["messages"])
+        if conversation is None:
+            problems.append(f"{self.name}/sample.json: message_refs name the same messages again and again")
+            sample["message_refs"] = refs
+        sample["messages"] = conversation or []
         sample["events"] = [event for event in found["events"] if event is not None]
         sample["attachments"] = {str(n): text for n, text in enumerate(found["attachments"]) if text is not None}
         sample["events_data"] = {"messages": found["messages"], "calls": found["calls"]}
