@@ -353,3 +353,12 @@ def test_a_title_in_one_part_for_a_line_in_another(store: Store, tmp_path: Path)
             rows = stored(store, tmp_path, "claude-code", *files)["agent_executions"]
 
             assert [row[5] for row in rows] == [name]
+
+
+@pytest.mark.parametrize("format", MAKERS)
+def test_a_part_between_two_comes_last(store: Store, tmp_path: Path, format: str) -> None:
+    """What was put under the last prompt that was known goes under its own when that is read."""
+    expected = stored(store, tmp_path, format, MAKERS[format](range(N)))
+    parts = [MAKERS[format](wanted) for wanted in (range(0, 3), range(5, N), range(2, 6))]
+
+    assert stored(store, tmp_path, format, *parts) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 from workbench.data.ingest.formats import codex_tokens
 from workbench.data.ingest.formats.codex_outcome import ENDS, STARTS
@@ -49,16 +50,21 @@ def _is_prompt(step: Step, typed: set[str | None]) -> bool:
 
 
 def _nest(steps: list[Step], prompts: set[int]) -> None:
+    turns = {step.span_id for step in steps if id(step) in prompts or _is_event(step, STARTS)}
     turn, is_of_prompt = None, True
     for step in steps:
-        if _type(step) in STARTS and step.category == "event_msg":
+        if _is_event(step, STARTS):
             turn, is_of_prompt = step.span_id, False
         elif id(step) in prompts and (turn is None or is_of_prompt):
             turn, is_of_prompt = step.span_id, True
-        elif step.parent_span_id is None:
+        elif step.parent_span_id is None or step.parent_span_id in turns:
             step.parent_span_id = turn
-        if _type(step) in ENDS and step.category == "event_msg":
+        if _is_event(step, ENDS):
             turn, is_of_prompt = None, True
+
+
+def _is_event(step: Step, types: Container[str | None]) -> bool:
+    return step.category == "event_msg" and _type(step) in types
 
 
 def _type(step: Step) -> str | None:

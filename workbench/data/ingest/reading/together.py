@@ -43,12 +43,13 @@ def pair(steps: list[Step]) -> None:
 
 
 def nest(steps: list[Step], is_prompt: Callable[[Step], bool]) -> None:
-    """Put what stands under nothing under the prompt before it."""
+    """Put what stands under nothing, or under a prompt, under the prompt before it: a later part may bring that."""
+    prompts = {step.span_id for step in steps if is_prompt(step)}
     turn = None
     for step in steps:
         if is_prompt(step):
             turn = step.span_id
-        elif step.parent_span_id is None:
+        elif step.parent_span_id is None or step.parent_span_id in prompts:
             step.parent_span_id = turn
 
 
