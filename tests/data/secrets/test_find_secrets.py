@@ -30,6 +30,8 @@ NO_SECRETS = (
     'password="${DB_PASSWORD}"',
     "API_KEY=<your-api-key>",
     "token: 3f2504e0-4f89-11d3-9a0c"[:12],
+    "Cookie: theme=dark; lang=en-US; consent=yes",
+    "Cookie: a popular snack, sessions=12 of 20",
     "commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     '{"max_tokens": 4096, "token_count": "12000", "tokens": "one two"}',

@@ -99,6 +99,21 @@ def test_the_revisions_and_the_tables_are_the_same(empty, server):
     assert tables_of(dump(empty.url)) == built
 
 
+def test_long_documents_are_stored_as_they_are(store):
+    """Events and states are not compressed: that is most of the server's work in an ingest and saves little."""
+    with store.raw() as connection:
+        rows = connection.execute(
+            "SELECT attrelid::regclass::text, attname, attstorage FROM pg_attribute"
+            " WHERE attrelid IN ('workbench.observability_events'::regclass, 'workbench.execution_snapshots'::regclass)"
+            " AND atttypid = 'jsonb'::regtype"
+        ).fetchall()
+
+    assert {(table.split(".")[-1], column): storage for table, column, storage in rows} == {
+        ("observability_events", "data"): "e",
+        ("execution_snapshots", "state"): "e",
+    }
+
+
 def test_the_newest_revision_is_the_one_the_code_names(store):
     """The constant that connect() compares with is alembic's head, and the history marks it."""
     history = schema.history(store)

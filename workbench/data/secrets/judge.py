@@ -24,7 +24,7 @@ _NO_PASSWORD = re.compile(
 )
 _CODE = re.compile(
     # a variable, a template, an access to something, a path, a type, a call's beginning, a printf
-    rb"^[$%@#&*~]|\$\{|\{\{|%[sd({]|^[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|^\.{0,2}/|^~/|::|->|&&|\|\||=>"
+    rb"^[$%@#&*~]{1,2}[\w.{}()\[\]:;-]*$|\$\{|\{\{|%[sd({]|^[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|^\.{0,2}/|^~/|::|->|&&|\|\||=>"
 )
 _NAME = re.compile(rb"^[A-Za-z]+(?:[_.-][A-Za-z]+)*[0-9]?$")
 _UUID = re.compile(rb"(?i)^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -82,6 +82,12 @@ def is_url_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool
 def is_told_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool:
     """Whether what a sentence calls a password is one: it has letters and digits, unlike "is required"."""
     return bool(_LETTER_AND_DIGIT.match(secret)) and is_password(secret, key=b"password")
+
+
+def is_session(secret: bytes, match: re.Match[bytes] | None = None) -> bool:
+    """Whether one of the values of a cookie names a session, rather than a language or a theme."""
+    values = (pair.partition(b"=")[2] for pair in secret.split(b";"))
+    return any(len(value) >= 16 and _LETTER_AND_DIGIT.match(value) and is_random(value) for value in values)
 
 
 def is_user_and_password(secret: bytes, match: re.Match[bytes] | None = None) -> bool:

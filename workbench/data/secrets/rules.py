@@ -17,6 +17,7 @@ from workbench.data.secrets.judge import (
     is_harmless,
     is_password,
     is_random,
+    is_session,
     is_told_password,
     is_url_password,
     is_user_and_password,
@@ -301,6 +302,15 @@ def _places() -> Iterator[Rule]:
         r"(?P<secret>[A-Za-z0-9._~+/-]{16,4000}={0,2})",
         is_random,
         ahead=4096,
+        shows=False,
+    )
+    yield _rule(
+        "http-cookie",
+        r"(?i)cookie\\{0,7}[\"']?: ?\\{0,7}[\"']?[A-Za-z0-9_.~-]",
+        r"(?i)\b(?:set-)?cookie\\{0,7}[\"']?: ?\\{0,7}[\"']?"
+        r"(?P<secret>[A-Za-z0-9_.~-]{1,64}=[^\s;,\"'\\]{1,4000}(?:; ?[A-Za-z0-9_.~-]{1,64}=[^\s;,\"'\\]{1,4000}){0,50})",
+        is_session,
+        ahead=8192,
         shows=False,
     )
     yield _rule(
