@@ -304,11 +304,12 @@ def _places() -> Iterator[Rule]:
         ahead=4096,
         shows=False,
     )
+    pair = r"[A-Za-z0-9_.~-]{1,64}=[^\s;,\"'\\]{1,4000}"
     yield _rule(
         "http-cookie",
         r"(?i)cookie\\{0,7}[\"']?: ?\\{0,7}[\"']?[A-Za-z0-9_.~-]",
         r"(?i)\b(?:set-)?cookie\\{0,7}[\"']?: ?\\{0,7}[\"']?"
-        r"(?P<secret>[A-Za-z0-9_.~-]{1,64}=[^\s;,\"'\\]{1,4000}(?:; ?[A-Za-z0-9_.~-]{1,64}=[^\s;,\"'\\]{1,4000}){0,50})",
+        rf"(?P<secret>{pair}(?:; ?{pair}){{0,50}})",
         is_session,
         ahead=8192,
         shows=False,
