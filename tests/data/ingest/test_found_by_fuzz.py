@@ -286,6 +286,17 @@ def test_tasks_may_be_no_list(tasks: Any) -> None:
     assert len(runs_of("tau2", "results.json", dumps({**json.loads(tau2(2)), "tasks": tasks}))) == 2
 
 
+def test_the_model_may_be_no_text() -> None:
+    """Results of tau2 whose model is a list are read as those of a model that nobody names."""
+    document = json.loads(tau2(1))
+    document["info"]["agent_info"]["llm"] = ["gpt-4.1"]
+
+    [run] = runs_of("tau2", "results.json", dumps(document))
+
+    assert run.model is None
+    assert {step.model for step in run.steps} == {None}
+
+
 def test_an_error_about_columns_stays_short() -> None:
     """The columns of a damaged table are listed, each cut, and not all of them."""
     there = ["x" * 10_000, *(f"column {n}" for n in range(500))]

@@ -23,6 +23,7 @@ from workbench.data.ingest.reading.chat import (
     number,
     rest,
     result_step,
+    text_or_none,
     title,
 )
 from workbench.data.ingest.reading.source import Head, Source
@@ -65,7 +66,7 @@ def read(source: Source) -> Iterator[Run | BadLine]:
 def _run(simulation: dict[str, Any], info: Mapping[str, Any], tasks: dict[str, Any], source: Source) -> Run:
     environment, agent = mapping(info.get("environment_info")), mapping(info.get("agent_info"))
     domain, key, trial = environment.get("domain_name"), str(simulation.get("task_id")), simulation.get("trial")
-    model = agent.get("llm")
+    model = text_or_none(agent.get("llm"))
     messages = [m if isinstance(m, dict) else {"content": m} for m in simulation["messages"]]
     steps = _steps(messages, model, source)
     cost = _cost(simulation, messages, source)
