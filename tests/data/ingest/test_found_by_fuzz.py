@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from good_files import good_files
-from histories import KINDS, claude_line, counts, dumps, gemini, inspect_eval, otlp_span, tau2
+from histories import KINDS, claude_line, counts, dumps, gemini, inspect_eval, otlp_request, otlp_span, tau2
 
 import workbench
 from workbench.data.ingest import batch, ingest
@@ -284,6 +284,22 @@ def test_the_id_of_a_tool_message_may_be_anything(own: Any) -> None:
 def test_tasks_may_be_no_list(tasks: Any) -> None:
     """Results of tau2 whose tasks are no list are read without them."""
     assert len(runs_of("tau2", "results.json", dumps({**json.loads(tau2(2)), "tasks": tasks}))) == 2
+
+
+def test_parts_of_a_trace_with_a_time_of_more_than_64_bits(store: Store, tmp_path: Path) -> None:
+    """What is stored of such a time is text; the parts of its trace are put together all the same."""
+    late = {"startTimeUnixNano": str(2**70), "endTimeUnixNano": str(2**70 + 1)}
+    parts = [otlp_request(otlp_span(0, **late)), otlp_request(otlp_span(1)), otlp_request(otlp_span(2))]
+
+    outcomes = [
+        ingest(store, put(tmp_path, f"{n}.jsonl", dumps(part) + b"\n"), progress=False).files[0]
+        for n, part in enumerate(parts)
+    ]
+
+    assert [file.error for file in outcomes] == [None] * 3
+    with store.raw() as connection:
+        rows = connection.execute("SELECT name FROM workbench.observability_events ORDER BY step_number").fetchall()
+    assert [name for (name,) in rows] == ["span 1", "span 2", "span 0"]
 
 
 def test_the_model_may_be_no_text() -> None:

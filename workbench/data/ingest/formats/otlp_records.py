@@ -128,6 +128,12 @@ def whole(value: Any) -> Any:
         return value
 
 
+def stored_ns(value: Any) -> int | None:
+    """A time as it was before it was stored: one of more than 64 bits is stored as text."""
+    number = whole(value)
+    return number if isinstance(number, int) else None
+
+
 DROPPABLE = ("attributes", "events", "links")
 
 

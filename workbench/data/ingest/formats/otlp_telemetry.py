@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.data.ingest.formats.otlp_attributes import named, text_of
 from workbench.data.ingest.formats.otlp_events import tell
-from workbench.data.ingest.formats.otlp_records import LogRecord, Point, present
+from workbench.data.ingest.formats.otlp_records import LogRecord, Point, present, stored_ns
 from workbench.data.ingest.formats.otlp_trace import identity, log_step, moment
 from workbench.data.ingest.ids import event_texts, execution_id
 from workbench.data.ingest.normal import Run, Step, Usage, total
@@ -68,8 +68,8 @@ def telemetry_rejoined(place: str, steps: list[Step]) -> Run:
 
 
 def _at(step: Step) -> int:
-    ns = (step.extra or {}).get("time_unix_nano")
-    return ns if isinstance(ns, int) else 2**64
+    ns = stored_ns((step.extra or {}).get("time_unix_nano"))
+    return 2**64 if ns is None else ns
 
 
 def _metric_step(point: Point) -> Step:

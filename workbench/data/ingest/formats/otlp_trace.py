@@ -16,7 +16,7 @@ import orjson
 
 from workbench.data.ingest.formats.otlp_attributes import EVENT_TYPES, parsed, text_of, usage_of
 from workbench.data.ingest.formats.otlp_messages import answer_of, input_messages, output_messages
-from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span, present
+from workbench.data.ingest.formats.otlp_records import LogRecord, Point, Span, present, stored_ns
 from workbench.data.ingest.formats.otlp_tree import SpanTree
 from workbench.data.ingest.ids import event_texts, execution_id
 from workbench.data.ingest.normal import Run, Step, Usage
@@ -84,7 +84,7 @@ def rejoined(trace_id: str, steps: list[Step], *, format: str = "otlp") -> Run:
             extra = step.extra or {}
             around = tree.by_id.get(step.parent_span_id or "")
             of = text_of(extra.get("resource") or {}, "service.name") if around is None else tree.agent(around)
-            step.agent, at = of, extra.get("time_unix_nano")
+            step.agent, at = of, stored_ns(extra.get("time_unix_nano"))
             placed.append((_place(at), _DEEPEST, step.parent_span_id or "", step.source_id or "", step))
     placed.sort(key=lambda item: item[:4])
     return _run(trace_id, tree, [step for *_, step in placed], format)
@@ -100,8 +100,8 @@ def _span_of(step: Step) -> Span:
         parent_span_id=step.parent_span_id,
         name=str(extra.get("span_name") or step.name or ""),
         kind=extra.get("kind"),
-        start_ns=extra.get("start_time_unix_nano"),
-        end_ns=extra.get("end_time_unix_nano"),
+        start_ns=stored_ns(extra.get("start_time_unix_nano")),
+        end_ns=stored_ns(extra.get("end_time_unix_nano")),
         attributes=extra.get("attributes") or {},
         events=extra.get("events") or [],
         links=extra.get("links") or [],
