@@ -63,6 +63,24 @@ def test_what_only_looks_like_a_secret_is_left_alone(text):
     assert find(text.encode()) == []
 
 
+@pytest.mark.parametrize("kind", ["cookie", "cookie in curl", "set-cookie", "cookie in JSON"])
+def test_a_session_cookie_is_found_as_one(kind):
+    """The header tells it, whatever its name and its spelling."""
+    make, text = tokens.TOLD[kind]
+    secret = make(random.Random(3))
+    told = text.format(secret)
+
+    assert "http-cookie" in [one.rule for one in find(told.encode())]
+    assert secret not in Redactor().text(told)
+
+
+@pytest.mark.parametrize("sign", "*$%@#&~")
+def test_a_password_may_begin_with_a_sign(sign):
+    """What begins as a variable does, and goes on as none, is a password; a variable is not."""
+    assert find(f'SECRET_KEY = "{sign}!2zdtnxi*k2i#2p@2l6nko2ran0@awckk"'.encode())
+    assert not find(f'SECRET_KEY = "{sign}django_secret_key_2024"'.encode())
+
+
 def test_real_histories_hold_next_to_no_secrets(shared_data):
     """In the real files at most one hit in a hundred files is allowed: they hold no secrets."""
     files = [path for path in shared_data.rglob("*") if path.is_file()]
