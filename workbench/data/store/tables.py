@@ -235,12 +235,18 @@ agent_executions = sa.Table(
         sa.ForeignKey(f"{SCHEMA}.observability_events.id", ondelete="SET NULL", use_alter=True),
         comment="the step of the parent that started this run, or that it goes on from",
     ),
+    sa.Column(
+        "forked_at_step",
+        sa.Integer,
+        comment="of a fork: the parent's steps up to this one are its own too, and are stored there alone",
+    ),
     _one_of("status", EXECUTION_STATUSES),
     sa.CheckConstraint("agent_type <> ''", name="agent_type"),
     sa.CheckConstraint("completed_at >= started_at", name="completed_after_start"),
     sa.CheckConstraint("execution_time_ms >= 0", name="execution_time_ms"),
     sa.CheckConstraint("cost >= 0", name="cost"),
     _one_of("cost_source", COST_SOURCES),
+    sa.CheckConstraint("forked_at_step >= 0", name="forked_at_step"),
     sa.UniqueConstraint("source", "source_id"),
     # The order of bench.executions(): dated runs, newest first, then the undated in the order of their source.
     sa.Index(
@@ -330,6 +336,33 @@ execution_snapshots = sa.Table(
 for _table, _column in ((observability_events, "data"), (execution_snapshots, "state")):
     _uncompressed = sa.DDL(f"ALTER TABLE {SCHEMA}.{_table.name} ALTER COLUMN {_column} SET STORAGE EXTERNAL")
     event.listen(_table, "after_create", _uncompressed)
+
+branch_heads = sa.Table(
+    "branch_heads",
+    metadata,
+    _id(),
+    _ref("root_id", "agent_executions", "CASCADE"),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    sa.Column("reason", sa.Text, comment="what the person who moved the head wrote"),
+    _time("created_at", default="clock_timestamp()"),
+    sa.Index(None, "root_id", "id"),
+    sa.Index(None, "execution_id"),
+)
+
+step_notes = sa.Table(
+    "step_notes",
+    metadata,
+    _id(),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    sa.Column("step_number", sa.Integer, nullable=False),
+    sa.Column("text", sa.Text, nullable=False, server_default=sa.text("''"), comment="empty: a pin"),
+    sa.Column("author", sa.Text),
+    _time("created_at", default="clock_timestamp()"),
+    _time("updated_at", default="clock_timestamp()"),
+    _row_version(),
+    sa.CheckConstraint("step_number >= 0", name="step_number"),
+    sa.Index(None, "execution_id", "step_number"),
+)
 
 secrets = sa.Table(
     "secrets",

@@ -130,6 +130,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark, ALTER COLUMN data SET STORAGE EXTENDED")
     op.execute("ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTENDED")
+    op.execute("DROP INDEX workbench.ix_agent_executions_spawned_by, workbench.ix_agent_executions_spawns")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN parent_event_id")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
     for name in ("store_keys", "secrets", "quarantine", "import_runs", "file_blocks"):
