@@ -20,6 +20,8 @@ from ._typing import (
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import polars as pl
 
     from .data.costs.pricing import Priced
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .data.store.repository import Repository
     from .memory import MemoryStore
     from .replay.compare import Diff
+    from .replay.player import Replay
     from .replay.record import Recording
 
 
@@ -347,6 +350,32 @@ class Workbench:
         from .replay.compare import compare_runs
 
         return compare_runs(self.frames, a, b)
+
+    def replay(self, run: Any) -> Replay:
+        """A cursor over the steps of a run. See :class:`workbench.replay.player.Replay`."""
+        from .replay.player import Replay
+
+        return Replay(self.frames, self.frames.run_id(run))
+
+    def fork(self, run: Any, step: int, **given: Any) -> UUID:
+        """Make a branch that goes on from a step of a run. See :func:`workbench.replay.branches.fork`."""
+        from .replay.branches import fork
+
+        return fork(self.store, self.frames.run_id(run), step, **given)
+
+    def rollback(self, run: Any, step: int, *, reason: str | None = None) -> UUID:
+        """Go back to a step, destroying nothing. See :func:`workbench.replay.branches.rollback`."""
+        from .replay.branches import rollback
+
+        return rollback(self.store, self.frames.run_id(run), step, reason=reason)
+
+    def branches(self, run: Any) -> pl.DataFrame:
+        """All branches of a run's root. See :meth:`workbench.data.frames.load.Frames.branches`."""
+        return self.frames.branches(run)
+
+    def notes(self, run: Any) -> pl.DataFrame:
+        """Notes, pins and checkpoints of a run. See :meth:`workbench.data.frames.load.Frames.notes`."""
+        return self.frames.notes(run)
 
     @property
     def memory(self) -> MemoryStore:

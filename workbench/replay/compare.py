@@ -284,7 +284,7 @@ def compare(
 
 
 def compare_runs(frames: Frames, a: Any, b: Any) -> Diff:
-    """Compare two stored runs, each named as in ``bench.events(run)``.
+    """Compare two stored runs, each named as in ``bench.events(run)``; of a fork its whole course.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def compare_runs(frames: Frames, a: Any, b: Any) -> Diff:
     from workbench.data.store.snapshots import state_at
 
     ids = [frames.run_id(a), frames.run_id(b)]
-    events = [frames.events(run, columns=["step_number", "event_type", "name", "data"]) for run in ids]
+    events = [frames.course(run, columns=["step_number", "event_type", "name", "data"]) for run in ids]
     states = [lambda step, run=run: cleared(frames.store, state_at(frames.store, run, step)) for run in ids]
     found = frames.executions(ids=list(set(ids)), columns=["id", "name", "status"])
     titles = {run: f"{name or 'run'} · {status} · {run[:8]}" for run, name, status in found.iter_rows()}

@@ -273,6 +273,57 @@ class Frames:
 
         return tree(self.transport, self.run_id(run))
 
+    def branches(self, run: Any) -> pl.DataFrame:
+        """The run that all was forked from and every branch of it. See :func:`workbench.data.frames.branches.branches`.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or several share the prefix.
+        """
+        from workbench.data.frames.branches import branches
+
+        return self._cleared(branches(self.transport, self.run_id(run)))
+
+    def notes(self, run: Any) -> pl.DataFrame:
+        """Notes, pins and checkpoints on the steps of a run. See :func:`workbench.data.frames.notes.notes`.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or several share the prefix.
+        """
+        from workbench.data.frames.notes import notes
+
+        return self._cleared(notes(self.transport, self.run_id(run)))
+
+    @takes(EventFilters)
+    def course(self, run: Any, **filters: Unpack[EventFilters]) -> pl.DataFrame:
+        """Events of a run from its very beginning: of a fork, first those up to the fork, of the run it left.
+
+        Parameters
+        ----------
+        run
+            One run, as in :meth:`run_id`.
+        **filters
+            As in :meth:`events`.
+
+        Returns
+        -------
+        polars.DataFrame
+            As :meth:`events`; of a run that is no fork, the same.
+        """
+        from workbench.data.store.course import course
+
+        with self.transport.reading() as connection:
+            stretches = course(connection, self.run_id(run))
+        parts, own = [], filters.get("where")
+        for one in stretches:
+            where = f"step_number > {one.after}" + ("" if one.until is None else f" AND step_number <= {one.until}")
+            given = f"({own}\n) AND {where}" if own else where
+            parts.append(self.events(one.execution_id, **{**filters, "where": given}))
+        return pl.concat(parts)
+
     # -- ids and SQL -------------------------------------------------------------------------------------------------
 
     def run_id(self, run: Any) -> str:

@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import orjson
 
 from workbench._delta import apply, apply_owned, diff
+from workbench.data.store.course import Stretch, course
 from workbench.errors import NotFoundError, PatchError
 
 if TYPE_CHECKING:
+    import psycopg
+
     from workbench.data.store.engine import Store
 
 OPEN_ENDED_SIZE = 16_000_000  # bytes of a state that only grows, above which no further keyframe is worth its weight
@@ -279,37 +282,34 @@ ORDER BY step_number
 """
 
 
+_BEHIND = """
+SELECT step_number, keyframe_step, state::text FROM workbench.execution_snapshots
+WHERE execution_id = %(run)s AND step_number BETWEEN %(first)s AND %(last)s ORDER BY step_number
+"""
+
 # No step is beyond the last that has an event or a state.
 _LAST_STEP = """
 SELECT greatest(
   (SELECT max(step_number) FROM workbench.observability_events WHERE execution_id = %(run)s),
-  (SELECT max(step_number) FROM workbench.execution_snapshots WHERE execution_id = %(run)s))
+  (SELECT max(step_number) FROM workbench.execution_snapshots WHERE execution_id = %(run)s),
+  (SELECT forked_at_step FROM workbench.agent_executions WHERE id = %(run)s))
 """
 
 
 def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
     """Return the state of a run after `step`: that of the last snapshot at or before it.
 
-    Only the rows from its keyframe to `step` are read.
+    Only the rows from its keyframe to `step` are read. Of a fork, steps before it are those of the run it left.
 
     Raises
     ------
     NotFoundError
         The run has no such step, or no snapshot at or before it.
     """
-    asked = {"run": str(execution_id), "step": step}
     with store.raw() as connection:
-        rows = connection.execute(_CHAIN, asked).fetchall()
+        rows = chain_to(connection, execution_id, step)
         if not rows or rows[-1][0] != step:
-            (last,) = connection.execute(_LAST_STEP, asked).fetchone() or (None,)
-            if last is None or not 0 <= step <= last:
-                there_are = "it has none" if last is None else f"its steps are 0 to {last}"
-                raise NotFoundError(
-                    f"Execution {execution_id} has no step {step}; {there_are}.",
-                    execution_id=str(execution_id),
-                    step=step,
-                    last_step=last,
-                )
+            check_step(connection, execution_id, step)
     if not rows:
         raise NotFoundError(
             f"Execution {execution_id} has no snapshot at or before step {step}. See bench.snapshots(run).",
@@ -317,3 +317,57 @@ def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
             step=step,
         )
     return rebuild(rows, step)
+
+
+def chain_to(connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int) -> list[tuple[int, int, str]]:
+    """The rows that the state after `step` is rebuilt from: a keyframe and the patches behind it; none: no state."""
+    return _chain(connection, execution_id, step)[0]
+
+
+def block_around(
+    connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int, *, ahead: int
+) -> list[tuple[int, int, str]]:
+    """The rows of :func:`chain_to` and those behind them, of up to `ahead` steps more.
+
+    All are of one run, of a fork's shared steps of the run it left. The last rows may build on the next keyframe.
+    """
+    rows, stretch = _chain(connection, execution_id, step)
+    if not rows:
+        return rows
+    last = step + ahead if stretch.until is None else min(step + ahead, stretch.until)
+    more = {"run": stretch.execution_id, "first": rows[-1][0] + 1, "last": last}
+    return rows + connection.execute(_BEHIND, more).fetchall()
+
+
+def _chain(
+    connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int
+) -> tuple[list[tuple[int, int, str]], Stretch]:
+    own = Stretch(uuid.UUID(str(execution_id)), -1, None)
+    rows = connection.execute(_CHAIN, {"run": own.execution_id, "step": step}).fetchall()
+    if rows:
+        return rows, own
+    for stretch in reversed(course(connection, execution_id)[:-1]):
+        until = step if stretch.until is None else min(step, stretch.until)
+        rows = connection.execute(_CHAIN, {"run": stretch.execution_id, "step": until}).fetchall()
+        if rows:
+            return rows, stretch
+    return [], own
+
+
+def check_step(connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int) -> None:
+    """Raise NotFoundError where a run has no such step."""
+    last = last_step(connection, execution_id)
+    if last is None or not 0 <= step <= last:
+        there_are = "it has none" if last is None else f"its steps are 0 to {last}"
+        raise NotFoundError(
+            f"Execution {execution_id} has no step {step}; {there_are}.",
+            execution_id=str(execution_id),
+            step=step,
+            last_step=last,
+        )
+
+
+def last_step(connection: psycopg.Connection, execution_id: uuid.UUID | str) -> int | None:
+    """The number of a run's last step; of a fork without steps of its own, the step it was forked at."""
+    row = connection.execute(_LAST_STEP, {"run": str(execution_id)}).fetchone()
+    return None if row is None else row[0]

@@ -24,6 +24,7 @@ EXECUTION_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 WORKFLOW_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
 COST_SOURCES = ("source", "prices")
 MARKS = ("orphaned", "unfinished", "out_of_order")
+NOTE_KINDS = ("note", "pin", "checkpoint")
 SEVERITIES = ("debug", "info", "warning", "error", "critical")
 
 metadata = sa.MetaData(
@@ -354,14 +355,18 @@ step_notes = sa.Table(
     metadata,
     _id(),
     _ref("execution_id", "agent_executions", "CASCADE"),
-    sa.Column("step_number", sa.Integer, nullable=False),
-    sa.Column("text", sa.Text, nullable=False, server_default=sa.text("''"), comment="empty: a pin"),
+    sa.Column("step_number", sa.Integer, nullable=False, comment="counts where the event is not there"),
+    _ref("event_id", "observability_events", "SET NULL", nullable=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False, server_default=sa.text("''"), comment="of a checkpoint: its name"),
     sa.Column("author", sa.Text),
     _time("created_at", default="clock_timestamp()"),
     _time("updated_at", default="clock_timestamp()"),
     _row_version(),
+    _one_of("kind", NOTE_KINDS),
     sa.CheckConstraint("step_number >= 0", name="step_number"),
     sa.Index(None, "execution_id", "step_number"),
+    sa.Index(None, "event_id"),
 )
 
 secrets = sa.Table(

@@ -32,18 +32,25 @@ CREATE TABLE workbench.step_notes (
   id uuid DEFAULT workbench.new_id() NOT NULL,
   execution_id uuid NOT NULL,
   step_number integer NOT NULL,
+  event_id uuid,
+  kind text NOT NULL,
   text text DEFAULT '' NOT NULL,
   author text,
   created_at timestamptz DEFAULT clock_timestamp() NOT NULL,
   updated_at timestamptz DEFAULT clock_timestamp() NOT NULL,
   row_version integer DEFAULT 1 NOT NULL,
   CONSTRAINT pk_step_notes PRIMARY KEY (id),
+  CONSTRAINT ck_step_notes_kind CHECK (kind IN ('note', 'pin', 'checkpoint')),
   CONSTRAINT ck_step_notes_step_number CHECK (step_number >= 0),
   CONSTRAINT fk_step_notes_execution_id
-    FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE
+    FOREIGN KEY(execution_id) REFERENCES workbench.agent_executions (id) ON DELETE CASCADE,
+  CONSTRAINT fk_step_notes_event_id
+    FOREIGN KEY(event_id) REFERENCES workbench.observability_events (id) ON DELETE SET NULL
 );
 CREATE INDEX ix_step_notes_execution_id_step_number ON workbench.step_notes (execution_id, step_number);
-COMMENT ON COLUMN workbench.step_notes.text IS 'empty: a pin';
+CREATE INDEX ix_step_notes_event_id ON workbench.step_notes (event_id);
+COMMENT ON COLUMN workbench.step_notes.step_number IS 'counts where the event is not there';
+COMMENT ON COLUMN workbench.step_notes.text IS 'of a checkpoint: its name';
 """
 
 

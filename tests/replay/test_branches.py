@@ -1,0 +1,253 @@
+"""Forks, heads and what they share: no step and no state is ever lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+import workbench
+from workbench.errors import ConfigurationError, NotFoundError, PatchError
+from workbench.replay.branches import make_head
+
+
+def recorded(bench: workbench.Workbench, n_steps: int = 6) -> str:
+    """A run of some steps, each with a state."""
+    with bench.record(agent_type="planner", name="first") as run:
+        for number in range(n_steps):
+            run.event("message", role="assistant", text=f"step {number}", usage={"input_tokens": 10})
+            run.step({"n": number, "plan": [f"step {k}" for k in range(number + 1)]})
+    return str(run.id)
+
+
+def test_a_fork_shares_its_past_and_changes_nothing(bench):
+    """States and events before the fork are the run's own; the edited state is the fork's; the run stays as it was."""
+    run = recorded(bench)
+    before = bench.sql("SELECT * FROM execution_snapshots ORDER BY id")
+
+    fork = str(bench.fork(run, 3, state={"n": 30}, name="other"))
+
+    assert [bench.state(fork, step)["n"] for step in range(4)] == [0, 1, 2, 30]
+    assert bench.state(run, 3)["n"] == 3
+    assert bench.frames.course(fork)["step_number"].to_list() == [0, 1, 2, 3]
+    assert bench.events(fork).is_empty()
+    row = bench.executions(ids=[fork]).row(0, named=True)
+    assert (row["status"], row["name"], row["link"], row["parent_execution_id"]) == ("pending", "other", "forked", run)
+    assert bench.sql("SELECT * FROM execution_snapshots WHERE execution_id = $1 ORDER BY id", [run]).equals(before)
+    assert bench.executions()["input_tokens"].sum() == 60
+
+
+def test_a_step_that_is_not_there_cannot_be_forked(bench):
+    """The error says which steps there are; nothing is written."""
+    run = recorded(bench)
+
+    with pytest.raises(NotFoundError, match="its steps are 0 to 5"):
+        bench.fork(run, 6)
+    with pytest.raises(NotFoundError, match="its steps are 0 to 5"):
+        bench.fork(run, -1)
+    assert bench.executions().height == 1
+
+
+def test_a_fork_of_a_fork_hangs_on_the_run_that_holds_the_step(bench):
+    """Forked before its own beginning it leaves the first run; at its beginning it takes the edited state along."""
+    run = recorded(bench)
+    fork = str(bench.fork(run, 3, state={"n": 30}))
+
+    early, late = str(bench.fork(fork, 1)), str(bench.fork(fork, 3))
+
+    parents = dict(bench.executions().select("id", "parent_execution_id").iter_rows())
+    assert (parents[early], parents[late]) == (run, fork)
+    assert bench.state(early, 1)["n"] == 1
+    assert bench.state(late, 3) == {"n": 30}
+    assert bench.state(late, 2)["n"] == 2
+    tree = bench.branches(late)
+    assert tree.select("id", "depth").rows() == [(run, 0), (early, 1), (fork, 1), (late, 2)]
+
+
+def test_going_back_leaves_the_abandoned_future_in_its_place(bench):
+    """The head moves to a new branch; the steps after it can be seen, and taken up again."""
+    run = recorded(bench)
+
+    head = str(bench.rollback(run, 2, reason="the plan was wrong"))
+
+    told = {row["id"]: row for row in bench.branches(run).iter_rows(named=True)}
+    assert (told[run]["is_head"], told[run]["was_head"], told[run]["head_until_step"]) == (False, True, 2)
+    assert told[run]["last_step"] == 5
+    assert (told[head]["is_head"], told[head]["head_until_step"], told[head]["forked_at_step"]) == (True, 2, 2)
+    assert bench.state(run, 5)["n"] == 5
+    make_head(bench.store, run)
+    told = {row["id"]: row for row in bench.branches(head).iter_rows(named=True)}
+    assert (told[run]["is_head"], told[run]["head_until_step"]) == (True, 5)
+    assert (told[head]["is_head"], told[head]["was_head"], told[head]["head_until_step"]) == (False, True, None)
+    assert str(bench.rollback(run, 5)) == run
+
+
+def test_a_fork_outlives_the_run_it_left(bench):
+    """When that run is deleted its states go, those of the fork stay."""
+    run = recorded(bench)
+    fork = str(bench.fork(run, 3))
+
+    with bench.store.raw() as connection:
+        connection.execute("DELETE FROM workbench.agent_executions WHERE id = %s", [run])
+
+    assert bench.state(fork, 3)["n"] == 3
+    with pytest.raises(NotFoundError, match="no snapshot at or before step 2"):
+        bench.state(fork, 2)
+    assert bench.branches(fork)["id"].to_list() == [fork]
+
+
+def test_two_branches_are_compared_from_their_beginnings(bench):
+    """Shared steps are equal; states are each branch's own."""
+    run = recorded(bench)
+    fork = str(bench.fork(run, 3, state={"n": 30}))
+
+    found = bench.compare(run, fork)
+
+    assert found.steps["kind"].to_list() == ["equal"] * 4 + ["removed"] * 2
+
+
+def test_a_nested_run_is_forked_like_any_other(bench):
+    """The fork of a sub-agent hangs on the sub-agent, below the run that started it."""
+    parent, child = recorded(bench), recorded(bench, 3)
+    with bench.store.raw() as connection:
+        connection.execute(
+            "UPDATE workbench.agent_executions SET parent_execution_id = %s WHERE id = %s", [parent, child]
+        )
+
+    fork = str(bench.fork(child, 1))
+
+    assert bench.tree(parent).select("id", "depth", "link").rows() == [
+        (parent, 0, None), (child, 1, "spawned"), (fork, 2, "forked")
+    ]  # fmt: skip
+    assert bench.branches(fork)["id"].to_list() == [child, fork]
+
+
+def test_the_cursor_goes_where_it_is_told(bench):
+    """By step, by event, to errors, calls and changes; a wrong goal leaves it where it is."""
+    with bench.record(agent_type="planner") as run:
+        run.event("message", role="user", text="To Oslo")
+        run.step({"cart": {"total": 0}, "a/b": 1})
+        with run.tool("search", {"to": "OSL"}) as call:
+            call.result = [1]
+        run.step({"cart": {"total": 7}, "a/b": 1})
+        run.event("log", name="gone", severity="error")
+        run.step({"cart": {"total": 7}, "a/b": 2})
+
+    replay = bench.replay(run.id)
+    assert (len(replay), replay.step_number, replay.state) == (4, 0, {"cart": {"total": 0}, "a/b": 1})
+    assert replay.next_tool_call("search").step_number == 1
+    assert replay.event["data"]["tool"]["arguments"] == {"to": "OSL"}
+    assert replay.next_error().step_number == 3
+    assert replay.previous_tool_call().step_number == 1
+    assert replay.next_change("/cart/total").step_number == 2
+    assert replay.diff() == [{"op": "replace", "path": "/cart/total", "value": 7}]
+    assert replay.next_change("/a~1b").step_number == 3
+    with pytest.raises(NotFoundError, match="does not change after step 3"):
+        replay.next_change("/cart/total")
+    with pytest.raises(NotFoundError, match="its steps are 0 to 3"):
+        replay.seek(9)
+    assert replay.step_number == 3
+    assert replay.goto(bench.events(run.id).row(1, named=True)).step_number == 1
+    assert [cursor.step_number for cursor in replay.play()] == [1, 2, 3]
+    assert replay.is_at_end
+    assert sorted(op["path"] for op in replay.diff(0)) == ["/a~1b", "/cart/total"]
+    assert replay.step_back(2).events["step_number"].to_list() == [0, 1]
+    with pytest.raises(ConfigurationError, match="above 0"):
+        next(replay.play(speed=0))
+
+
+def test_a_cursor_forks_with_changes_and_restores_objects(bench):
+    """A patch on the state makes the fork's beginning; a state becomes an object of the user's own."""
+    replay = bench.replay(recorded(bench)).seek(3)
+
+    fork = replay.fork(patch=[{"op": "replace", "path": "/n", "value": 33}])
+
+    assert (fork.step_number, fork.state["n"], replay.state["n"]) == (3, 33, 3)
+    assert fork.step_back().state["n"] == 2
+    mine: dict[str, Any] = {"old": True}
+    assert fork.restore(mine) is mine
+    assert mine["n"] == 2
+    mine["plan"].append("mine alone")
+    assert fork.restore(list[str], path="/plan") == ["step 0", "step 1", "step 2"]
+    with pytest.raises(PatchError):
+        replay.fork(patch=[{"op": "remove", "path": "/nothing"}])
+    with pytest.raises(ConfigurationError, match="exclude"):
+        replay.fork(state={}, patch=[])
+
+
+def test_notes_hang_on_the_step_and_show_in_every_branch(bench):
+    """Pins, notes and named checkpoints; one name means one step."""
+    replay = bench.replay(recorded(bench)).seek(2)
+    replay.note("why here?", author="ada")
+    replay.checkpoint("before the order")
+    fork = replay.step_forward().fork()
+    replay.step_forward().pin()
+
+    assert fork.notes.select("step_number", "kind", "text").rows() == [
+        (2, "note", "why here?"), (2, "checkpoint", "before the order")
+    ]  # fmt: skip
+    assert replay.notes["kind"].to_list() == ["note", "checkpoint", "pin"]
+    assert fork.to_checkpoint("before the order").step_number == 2
+    with pytest.raises(NotFoundError, match="before the order"):
+        fork.to_checkpoint("after it")
+    with pytest.raises(workbench.errors.ConflictError, match="at step 2"):
+        fork.seek(3).checkpoint("before the order")
+    with pytest.raises(ConfigurationError, match="needs a text"):
+        replay.note(" ")
+
+
+class Branching(RuleBasedStateMachine):
+    """Forks, rolls back and edits at random; a model that only copies says what every state must be."""
+
+    bench: workbench.Workbench
+
+    @initialize(n_steps=st.integers(1, 12))
+    def begin(self, n_steps):
+        run = recorded(self.bench, n_steps)
+        self.states = {run: [self.bench.state(run, step) for step in range(n_steps)]}
+
+    def pick(self, data):
+        run = data.draw(st.sampled_from(sorted(self.states)))
+        return run, data.draw(st.integers(0, len(self.states[run]) - 1))
+
+    @rule(data=st.data(), edited=st.none() | st.dictionaries(st.text(max_size=3), st.integers(-(2**53), 2**53), max_size=2))
+    def fork(self, data, edited):
+        run, step = self.pick(data)
+        given = {} if edited is None else {"state": edited}
+        made = str(self.bench.fork(run, step, **given))
+        self.states[made] = [*self.states[run][:step], self.states[run][step] if edited is None else edited]
+
+    @rule(data=st.data())
+    def rollback(self, data):
+        run, step = self.pick(data)
+        head = str(self.bench.rollback(run, step))
+        if step == len(self.states[run]) - 1:
+            assert head == run
+        else:
+            self.states[head] = self.states[run][: step + 1]
+        heads = self.bench.branches(run).filter("is_head")["id"].to_list()
+        assert heads == [head]
+
+    @invariant()
+    def every_state_is_as_the_model_has_it(self):
+        for run, states in getattr(self, "states", {}).items():
+            assert [self.bench.state(run, step) for step in range(len(states))] == states
+            replay = self.bench.replay(run)
+            assert [json.loads(json.dumps(cursor.state)) for cursor in replay.play()] == states
+
+
+def test_any_sequence_of_forks_and_rollbacks_keeps_every_state(bench):
+    """A state machine of forks, edits and rollbacks against plain copies."""
+
+    class Bound(Branching):
+        pass
+
+    Bound.bench = bench
+    Bound.TestCase.settings = settings(
+        max_examples=15, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    Bound.TestCase().runTest()

@@ -1,0 +1,368 @@
+""":class:`Replay`: a cursor over the steps of a run, what ``bench.replay(run)`` gives."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import orjson
+import polars as pl
+
+from workbench._delta import Patch, apply, diff, same
+from workbench.data.secrets.known import cleared
+from workbench.errors import ConfigurationError, NotFoundError
+
+from . import branches, notes
+from .restore import restored
+from .states import States
+
+if TYPE_CHECKING:
+    from workbench.data.frames.load import Frames
+
+T = TypeVar("T")
+
+_COLUMNS = ("id", "execution_id", "step_number", "event_type", "name", "agent", "category", "severity", "timestamp",
+            "duration_ms", "mark")  # fmt: skip
+_MAX_WAIT_S = 5.0  # between two steps at play: nobody watches an agent sleep
+
+
+class Replay:
+    """A cursor over the steps of one run, from its first on; of a fork also over those before the fork.
+
+    Cursors know nothing of each other: several on one run, or on two branches, stand side by side. Nothing but
+    :meth:`fork`, :meth:`rollback` and the notes writes, and those destroy nothing.
+
+    Parameters
+    ----------
+    frames
+        The store's frames.
+    run
+        Id of the run.
+
+    Attributes
+    ----------
+    id
+        The run.
+    steps : polars.DataFrame
+        The events of the whole course without their data: one row per step, in order. A step of which there is a state
+        and no event has no ``id``.
+
+    Examples
+    --------
+    ::
+
+        replay = bench.replay(run)
+        replay.seek(12).state["plan"]
+        replay.next_error().event["data"]["tool"]
+        replay.step_back().diff()
+    """
+
+    def __init__(self, frames: Frames, run: str) -> None:
+        self.id = run
+        self._frames = frames
+        self._states = States(frames.store, run)
+        self.steps = _steps(frames, run)
+        self._numbers: list[int] = self.steps["step_number"].to_list()
+        if not self._numbers:
+            raise NotFoundError(f"Execution {run} has no steps to replay. See bench.events(run).", execution_id=run)
+        self.position = 0
+
+    def __repr__(self) -> str:
+        return f"Replay({self.id[:8]}, step={self.step_number} of {self._numbers[-1]})"
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    # -- where it stands ---------------------------------------------------------------------------------------------
+
+    @property
+    def step_number(self) -> int:
+        """The step that the cursor stands on."""
+        return self._numbers[self.position]
+
+    @property
+    def state(self) -> Any:
+        """What the agent's state was after this step; ``None`` where none is known. Shared: copy it before a change."""
+        return self._state_at(self.step_number)
+
+    @property
+    def event(self) -> dict[str, Any] | None:
+        """The event of this step, its ``data`` parsed; ``None`` where there is only a state."""
+        row = self.steps.row(self.position, named=True)
+        if row["id"] is None:
+            return None
+        told = self._frames.events(row["execution_id"], ids=[row["id"]]).row(0, named=True)
+        return {**told, "data": orjson.loads(told["data"])}
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """The events up to this step, as :meth:`Frames.course` gives them."""
+        return self._frames.course(self.id, where=f"step_number <= {self.step_number}")
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no step comes after this one."""
+        return self.position == len(self._numbers) - 1
+
+    def diff(self, step: int | None = None) -> Patch:
+        """What changed in the state: since the step before, or since another step, as an RFC 6902 patch."""
+        if step is None and self.position == 0:
+            before: Any = {}
+        else:
+            before = self._state_at(self._numbers[self.position - 1] if step is None else self._found(step))
+        return diff({} if before is None else before, self.state)
+
+    # -- moving ------------------------------------------------------------------------------------------------------
+
+    def seek(self, step: int) -> Self:
+        """Go to a step by its number.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such step; the cursor stays.
+        """
+        self.position = self._numbers.index(self._found(step))
+        return self
+
+    def goto(self, event: Any) -> Self:
+        """Go to an event: its id, or a row of an events frame.
+
+        Raises
+        ------
+        NotFoundError
+            The event is none of this run's.
+        """
+        wanted = str(event["id"] if isinstance(event, Mapping) else getattr(event, "id", event))
+        place = self.steps["id"].index_of(wanted)
+        if place is None:
+            raise NotFoundError(f"Event {wanted} is none of execution {self.id}.", event_id=wanted)
+        self.position = place
+        return self
+
+    def step_forward(self, n: int = 1) -> Self:
+        """Go `n` steps on, at most to the last."""
+        self.position = min(max(self.position + n, 0), len(self._numbers) - 1)
+        return self
+
+    def step_back(self, n: int = 1) -> Self:
+        """Go `n` steps back, at most to the first."""
+        return self.step_forward(-n)
+
+    def play(self, *, speed: float | None = None) -> Iterator[Self]:
+        """Yield the cursor at this step and each one after it.
+
+        Parameters
+        ----------
+        speed
+            Times as fast as it happened (1 = at its own pace, no wait longer than 5 s); ``None`` = without waiting.
+
+        Raises
+        ------
+        ConfigurationError
+            The speed is not above 0.
+        """
+        if speed is not None and not speed > 0:
+            raise ConfigurationError(f"speed={speed!r} must be above 0, or None to play without waiting.", value=speed)
+        yield self
+        while not self.is_at_end:
+            before = self.steps["timestamp"][self.position]
+            self.step_forward()
+            now = self.steps["timestamp"][self.position]
+            if speed is not None and before is not None and now is not None:
+                time.sleep(min(max((now - before).total_seconds(), 0) / speed, _MAX_WAIT_S))
+            yield self
+
+    def next_error(self) -> Self:
+        """Go to the next step of severity error or critical."""
+        return self._next(pl.col("severity").is_in(["error", "critical"]), "error")
+
+    def previous_error(self) -> Self:
+        """Go back to the last such step before this one."""
+        return self._previous(pl.col("severity").is_in(["error", "critical"]), "error")
+
+    def next_tool_call(self, name: str | None = None) -> Self:
+        """Go to the next call of a tool, or of the one named."""
+        return self._next(_calls(name), f"call of {name}" if name else "tool call")
+
+    def previous_tool_call(self, name: str | None = None) -> Self:
+        """Go back to the last such call before this one."""
+        return self._previous(_calls(name), f"call of {name}" if name else "tool call")
+
+    def next_change(self, path: str = "") -> Self:
+        """Go to the next step after which the value at a path of the state is another one.
+
+        Parameters
+        ----------
+        path
+            A JSON pointer, like ``/cart/total``; the whole state where it is left out.
+
+        Raises
+        ------
+        NotFoundError
+            It does not change any more; the cursor stays.
+        """
+        return self._change(path, range(self.position + 1, len(self._numbers)), f"after step {self.step_number}")
+
+    def previous_change(self, path: str = "") -> Self:
+        """Go back to the last step before this one after which the value at a path had become another one."""
+        return self._change(path, range(self.position - 1, -1, -1), f"before step {self.step_number}")
+
+    # -- using it ----------------------------------------------------------------------------------------------------
+
+    def restore(self, into: type[T] | T, *, path: str = "") -> T:
+        """The state, or a part of it, as an object of the user's own. See :func:`workbench.replay.restore.restored`."""
+        return restored(value_at(self.state, path), into)
+
+    def fork(
+        self,
+        *,
+        state: Any = branches.SAME,
+        patch: Patch | None = None,
+        name: str | None = None,
+    ) -> Replay:
+        """Go on from this step in a branch of its own; this run is never changed.
+
+        Parameters
+        ----------
+        state
+            The whole state that the branch begins with; left out, as it is here.
+        patch
+            RFC 6902 operations on the state instead.
+        name
+            What a person calls the branch.
+
+        Returns
+        -------
+        Replay
+            A cursor on the branch, at its beginning. Its ``id`` is the new run.
+
+        Raises
+        ------
+        ConfigurationError
+            Both `state` and `patch` are given.
+        PatchError
+            The patch does not apply.
+        """
+        if patch is not None:
+            if state is not branches.SAME:
+                raise ConfigurationError("state and patch exclude each other: the whole state, or changes to it.")
+            state = apply(self.state, patch)
+        made = branches.fork(self._frames.store, self.id, self.step_number, state=state, name=name)
+        return self._on(made)
+
+    def rollback(self, *, reason: str | None = None) -> Replay:
+        """Return here: a branch from this step becomes the head. What came after stays, in this run."""
+        return self._on(branches.rollback(self._frames.store, self.id, self.step_number, reason=reason))
+
+    @property
+    def branches(self) -> pl.DataFrame:
+        """All branches of this run's root. See :meth:`workbench.data.frames.load.Frames.branches`."""
+        return self._frames.branches(self.id)
+
+    @property
+    def notes(self) -> pl.DataFrame:
+        """Notes, pins and checkpoints on the steps. See :meth:`workbench.data.frames.load.Frames.notes`."""
+        return self._frames.notes(self.id)
+
+    def note(self, text: str, *, author: str | None = None) -> uuid.UUID:
+        """Write a note on this step."""
+        return notes.add_note(self._frames.store, self.id, self.step_number, text=text, author=author)
+
+    def pin(self, *, author: str | None = None) -> uuid.UUID:
+        """Mark this step."""
+        return notes.add_note(self._frames.store, self.id, self.step_number, kind="pin", author=author)
+
+    def checkpoint(self, name: str, *, author: str | None = None) -> uuid.UUID:
+        """Name this step, so that one may return to it by :meth:`to_checkpoint`."""
+        return notes.add_note(
+            self._frames.store, self.id, self.step_number, text=name, kind="checkpoint", author=author
+        )
+
+    def to_checkpoint(self, name: str) -> Self:
+        """Go to a checkpoint by its name, whether the agent or a person made it.
+
+        Raises
+        ------
+        NotFoundError
+            There is none of this name; the text lists those there are.
+        """
+        known = self.notes.filter(pl.col("kind") == "checkpoint")
+        found = known.filter(pl.col("text") == name)
+        if found.is_empty():
+            there_are = ", ".join(map(repr, known["text"])) or "none"
+            raise NotFoundError(f"Execution {self.id} has no checkpoint {name!r}. It has: {there_are}.", name=name)
+        return self.seek(found["step_number"][-1])
+
+    # -- how ---------------------------------------------------------------------------------------------------------
+
+    def _on(self, run: uuid.UUID) -> Replay:
+        replay = Replay(self._frames, str(run))
+        replay.position = len(replay) - 1
+        return replay
+
+    def _state_at(self, step: int) -> Any:
+        state = self._states.at(step)
+        if self._frames.store.settings.redact:
+            return cleared(self._frames.store, orjson.loads(orjson.dumps(state)))  # it clears in place
+        return state
+
+    def _found(self, step: int) -> int:
+        if step in self._numbers:
+            return step
+        raise NotFoundError(
+            f"Execution {self.id} has no step {step!r}; its steps are {self._numbers[0]} to {self._numbers[-1]}.",
+            step=step,
+        )
+
+    def _next(self, condition: pl.Expr, what: str) -> Self:
+        places = self.steps.select(condition.arg_true()).to_series()
+        found = places.filter(places > self.position)
+        if found.is_empty():
+            raise NotFoundError(f"No {what} after step {self.step_number}.", step=self.step_number)
+        self.position = found[0]
+        return self
+
+    def _previous(self, condition: pl.Expr, what: str) -> Self:
+        places = self.steps.select(condition.arg_true()).to_series()
+        found = places.filter(places < self.position)
+        if found.is_empty():
+            raise NotFoundError(f"No {what} before step {self.step_number}.", step=self.step_number)
+        self.position = found[-1]
+        return self
+
+    def _change(self, path: str, places: range, where: str) -> Self:
+        for place in places:
+            before = None if place == 0 else self._states.at(self._numbers[place - 1])
+            now = self._states.at(self._numbers[place])
+            if now is not before and not same(value_at(now, path), value_at(before, path)):
+                self.position = place
+                return self
+        raise NotFoundError(f"The value at {path or 'the state'!r} does not change {where}.", path=path)
+
+
+def _steps(frames: Frames, run: str) -> pl.DataFrame:
+    steps = frames.course(run, columns=list(_COLUMNS))
+    states = frames.snapshots(run, states=False, columns=["execution_id", "step_number", "timestamp"])
+    alone = states.join(steps, on="step_number", how="anti")
+    return pl.concat([steps, alone], how="diagonal").sort("step_number", maintain_order=True)
+
+
+def value_at(state: Any, path: str) -> Any:
+    """The value at a JSON pointer of a state; ``None`` where there is nothing."""
+    for token in path.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(state, Mapping):
+            state = state.get(key)
+        elif isinstance(state, list) and key.isdecimal() and int(key) < len(state):
+            state = state[int(key)]
+        else:
+            return None
+    return state
+
+
+def _calls(name: str | None) -> pl.Expr:
+    is_call = pl.col("event_type") == "tool_call"
+    return is_call if name is None else is_call & (pl.col("name") == name)

@@ -1,0 +1,69 @@
+"""The states of a run's course one after the other, rebuilt a block at a time: what a cursor steps through."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from workbench._delta import apply
+from workbench.data.store.snapshots import block_around, check_step
+
+if TYPE_CHECKING:
+    from workbench.data.store.engine import Store
+
+_AHEAD = 256  # steps behind the one asked for that are read with it
+_BLOCKS = 4  # kept, each a few times the weight of one whole state
+
+
+class States:
+    """States of one run by step. They share their unchanged parts: treat them as frozen.
+
+    Stepping on costs one patch; a step far away costs the rows from its keyframe on.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._blocks: list[_Block] = []
+
+    def at(self, step: int) -> Any:
+        """The state after a step, that of the last snapshot until then; ``None`` where there is none.
+
+        Raises
+        ------
+        NotFoundError
+            The run has no such step.
+        """
+        block = next((one for one in self._blocks if one.first <= step <= one.last), None)
+        if block is None:
+            with self._store.raw() as connection:
+                rows = block_around(connection, self._run, step, ahead=_AHEAD)
+                if not rows or rows[-1][0] < step:
+                    check_step(connection, self._run, step)
+            if not rows:
+                return None
+            block = _Block(rows)
+            self._blocks = [block, *self._blocks[: _BLOCKS - 1]]
+        return block.at(step)
+
+
+class _Block:
+    """Rows from one keyframe up to the next, parsed and applied as far as they were asked for."""
+
+    def __init__(self, rows: list[tuple[int, int, str]]) -> None:
+        end = next((n for n, row in enumerate(rows) if n and row[0] == row[1]), None)
+        self._rows = rows[:end]
+        self._steps = [row[0] for row in self._rows]
+        self._states: list[Any] = []
+        self.first = self._steps[0]
+        # Behind its last row a run that is still running may have got another since.
+        self.last = self._steps[-1] if end is None else rows[end][0] - 1
+
+    def at(self, step: int) -> Any:
+        place = bisect_right(self._steps, step) - 1
+        for _, _, text in self._rows[len(self._states) : place + 1]:
+            told = orjson.loads(text)
+            self._states.append(apply(self._states[-1], told) if self._states else told)
+        return self._states[place]
