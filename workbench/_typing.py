@@ -111,6 +111,14 @@ def takes(filters: type) -> Callable[[Method], Method]:
     return written
 
 
+class Recall(Protocol):
+    """What a run recalled from its memory: how the memory is a source of values, for rooms that do not know it."""
+
+    def __call__(self, run: str, until: int, /) -> Iterable[Mapping[str, Any]]:
+        """Memories with ``content`` and, where known, ``id``, ``step_number`` (when it was recalled) and ``name``."""
+        ...
+
+
 @runtime_checkable
 class RunDiff(Protocol):
     """The aligned difference of two runs: what ``bench.compare(a, b)`` gives and ``DiffView`` shows."""

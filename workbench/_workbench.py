@@ -377,6 +377,12 @@ class Workbench:
         """Notes, pins and checkpoints of a run. See :meth:`workbench.data.frames.load.Frames.notes`."""
         return self.frames.notes(run)
 
+    def origin(self, run: Any, path: str, *, step: int | None = None, **options: Any) -> pl.DataFrame:
+        """Who wrote a value of the state, and what that came from. See :func:`workbench.replay.provenance.origin`."""
+        from .replay.provenance import origin
+
+        return origin(self.frames, run, path, step=step, **options)
+
     @property
     def memory(self) -> MemoryStore:
         """What agents remember."""

@@ -137,6 +137,11 @@ def json_path(path: str, *, name: str, roots: Sequence[str]) -> tuple[str, list[
     return root, [re.sub(r"\\(.)", r"\1", match[1]) if match[1] is not None else match[2] for match in found]
 
 
+def quoted(text: str) -> str:
+    """A text as a literal of SQL, for a condition that is put together elsewhere."""
+    return sql.Literal(text).as_string(None)
+
+
 def all_of(conditions: Sequence[sql.Composable]) -> sql.Composable:
     """``WHERE … AND …``; empty where there is no condition."""
     if not conditions:
