@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .data.store.records import Execution
     from .data.store.repository import Repository
     from .memory import MemoryStore
+    from .replay.cohort import Cohort
     from .replay.compare import Diff
     from .replay.player import Replay
     from .replay.record import Recording
@@ -382,6 +383,16 @@ class Workbench:
         from .replay.provenance import origin
 
         return origin(self.frames, run, path, step=step, **options)
+
+    @takes(ExecutionFilters)
+    def cohort(self, *, runs: Any = None, good: Any = None, **filters: Unpack[ExecutionFilters]) -> Cohort:
+        """Align the good and the failed runs of one task: ``cohort(task="…")`` or ``cohort(runs=frame)``.
+
+        See :func:`workbench.replay.cohort.cohort_of` for what is good and what is raised.
+        """
+        from .replay.cohort import cohort_of
+
+        return cohort_of(self.frames, runs=runs, good=good, **filters)
 
     @property
     def memory(self) -> MemoryStore:

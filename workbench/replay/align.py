@@ -71,7 +71,11 @@ def _align_part(a: Sequence[Step], b: Sequence[Step], i1: int, i2: int, j1: int,
 
 
 def _weighted(a: Sequence[Step], b: Sequence[Step]) -> list[Block]:
-    worth = _worth(a, b)
+    return best_path(_worth(a, b))
+
+
+def best_path(worth: np.ndarray) -> list[Block]:
+    """The pairs in order, each a block of one, whose worth together is the highest; ``worth`` is n × m, float32."""
     n, m = worth.shape
     best = np.zeros((n + 1, m + 1), dtype=np.float32)
     for i in range(n - 1, -1, -1):
