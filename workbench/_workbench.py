@@ -394,6 +394,12 @@ class Workbench:
 
         return cohort_of(self.frames, runs=runs, good=good, **filters)
 
+    def note(self, run: Any, step: int, **given: Any) -> UUID:
+        """Put a note, pin or named checkpoint on a step. See :func:`workbench.replay.notes.add_note`."""
+        from .replay.notes import add_note
+
+        return add_note(self.store, self.frames.run_id(run), step, **given)
+
     @property
     def memory(self) -> MemoryStore:
         """What agents remember."""
