@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import workbench
+from workbench.data.store.course import realign
 from workbench.errors import ConfigurationError, NotFoundError, PatchError
 from workbench.replay.branches import make_head
 
@@ -214,7 +216,10 @@ class Branching(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(sorted(self.states)))
         return run, data.draw(st.integers(0, len(self.states[run]) - 1))
 
-    @rule(data=st.data(), edited=st.none() | st.dictionaries(st.text(max_size=3), st.integers(-(2**53), 2**53), max_size=2))
+    @rule(
+        data=st.data(),
+        edited=st.none() | st.dictionaries(st.text(max_size=3), st.integers(-(2**53), 2**53), max_size=2),
+    )
     def fork(self, data, edited):
         run, step = self.pick(data)
         given = {} if edited is None else {"state": edited}
@@ -251,3 +256,29 @@ def test_any_sequence_of_forks_and_rollbacks_keeps_every_state(bench):
         max_examples=15, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
     )
     Bound.TestCase().runTest()
+
+
+def test_forks_move_along_with_the_step_they_hang_on(bench):
+    """Steps that a file tells late push others on: a fork, and the forks of it, keep their places behind their step."""
+    run = recorded(bench)
+    fork = str(bench.fork(run, 3, state={"n": 30}))
+    inner = str(bench.fork(fork, 3, state={"n": 31}))
+    other = str(bench.fork(run, 1))
+    with bench.store.raw() as connection:
+        for table in ("observability_events", "execution_snapshots"):
+            for by in (1000, -998):  # two steps came between the second and the third
+                more = f", keyframe_step = CASE keyframe_step WHEN 0 THEN 0 ELSE keyframe_step + {by} END"
+                connection.execute(
+                    f"UPDATE workbench.{table} SET step_number = step_number + {by}"
+                    f"{more if table == 'execution_snapshots' else ''} WHERE execution_id = %s AND step_number >= 2",
+                    [run],
+                )
+        n_moved = realign(connection, [uuid.UUID(run)])
+
+    assert n_moved == 2
+    at = dict(bench.executions().select("id", "parent_execution_id").iter_rows())
+    assert at[inner] == fork
+    told = dict(bench.branches(run).select("id", "forked_at_step").iter_rows())
+    assert (told[fork], told[inner], told[other]) == (5, 5, 1)
+    assert [cursor.state["n"] for cursor in bench.replay(inner).play()] == [0, 1, 2, 31]
+    assert bench.state(fork, 5) == {"n": 30}
