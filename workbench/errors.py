@@ -17,6 +17,8 @@
     ├── IngestError (ValueError)              a path or file that cannot be read as agent history
     │   └── UnknownFormatError                no reader recognises the file
     ├── PatchError (ValueError)               an RFC 6902 patch that does not apply
+    ├── EffectRefusedError (PermissionError)  a run that is run again wanted to reach outside
+    ├── DivergedError (RuntimeError)          a run that is run again asked for what was not recorded
     ├── DisclosureError (RuntimeError)        what was to leave the store still holds a secret
     └── ReportError (RuntimeError)            a report notebook failed
 
@@ -111,6 +113,14 @@ class UnknownFormatError(IngestError):
 
 class PatchError(WorkbenchError, ValueError):
     """An RFC 6902 patch that does not apply to the document."""
+
+
+class EffectRefusedError(WorkbenchError, PermissionError):
+    """A run that is run again wanted to reach outside: a connection, a process, a file, a tool with side effects."""
+
+
+class DivergedError(WorkbenchError, RuntimeError):
+    """A run that is run again asked for what was not recorded."""
 
 
 class ReportError(WorkbenchError, RuntimeError):
