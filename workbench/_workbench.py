@@ -400,6 +400,12 @@ class Workbench:
 
         return add_note(self.store, self.frames.run_id(run), step, **given)
 
+    def context(self, run: Any, step: int | None = None, **options: Any) -> pl.DataFrame:
+        """What the model saw at a step, or one row per model call. See :func:`workbench.replay.context.context`."""
+        from .replay.context import context
+
+        return context(self.frames, run, step, **options)
+
     @property
     def memory(self) -> MemoryStore:
         """What agents remember."""

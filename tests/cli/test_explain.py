@@ -33,3 +33,26 @@ def test_origin_of_nothing(ask: Callable[..., Answer], runs: list[str]):
 
     assert (answer.code, answer.out) == (1, "")
     assert "has no 'canceled'. Near: cancelled." in answer.err
+
+
+def test_context(ask: Callable[..., Answer], bench: workbench.Workbench):
+    """`context` lists the model calls, and with `--step` the messages of one; hostile text stays on its line."""
+    with bench.record(agent_type="clerk") as run:
+        run.event("message", role="user", text=f"Hello {HOSTILE}")
+        run.event("message", role="assistant", text="Hi", usage={"input_tokens": 300, "output_tokens": 2})
+        run.event("message", role="user", text="More")
+        run.event("message", role="assistant", text="Yes", usage={"input_tokens": 20, "cache_read_tokens": 300})
+
+    found = ask("context", str(run.id), "--json").json
+    assert [(row["step_number"], row["tokens"], row["prefix_kept_tokens"]) for row in found] == [
+        (1, 300, None), (3, 320, 300)
+    ]  # fmt: skip
+    assert len(ask("context", str(run.id)).out.splitlines()) == 3
+    messages = ask("context", str(run.id), "--step", "3", "--json").json
+    assert [row["change"] for row in messages] == ["kept", "kept", "added", "added"]
+    shown = ask("context", str(run.id), "--step", "3").out
+    assert len(shown.splitlines()) == 5
+    assert "\x1b" not in shown
+    answer = ask("context", str(run.id), "--step", "0")
+    assert (answer.code, answer.out) == (1, "")
+    assert "the first is at step 1" in answer.err

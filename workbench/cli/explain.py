@@ -1,4 +1,4 @@
-"""Verbs that explain a run: who wrote a value of its state."""
+"""Verbs that explain a run: who wrote a value of its state, and what the model saw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _SHOWN = 60  # characters of a value in a table
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command()(origin)
+    for verb in (origin, context):
+        app.command()(verb)
 
 
 def origin(
@@ -56,6 +57,53 @@ def _origin_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
         }
         for row in frame.iter_rows(named=True)
     ]
+
+
+def context(
+    ctx: typer.Context,
+    run: Run,
+    step: Annotated[int | None, typer.Option(min=0, help="The messages of the model call at this step.")] = None,
+    agent: Annotated[str | None, typer.Option(help="One lane: an agent or a sub-agent.")] = None,
+) -> None:
+    """Show what the model saw: one line per model call, or with --step its messages and what changed since the last.
+
+    A context is put together from the conversation where the source did not record it (is_reconstructed).
+    """
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        frame = bench.context(run, step, agent=agent)
+    shell.frame(
+        frame, rows=_call_rows if step is None else _message_rows, whole=3, empty="This run has no model calls."
+    )
+
+
+def _call_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    several = frame["agent"].n_unique() > 1
+    return [
+        {
+            "step": row["step_number"],
+            **({"agent": row["agent"]} if several else {}),
+            "messages": row["n_messages"],
+            "tokens": row["tokens"],
+            "told by": row["tokens_from"],
+            "added": row["added_tokens"],
+            "dropped": row["dropped_tokens"],
+            "broke at": row["broke_at"],
+            "prefix": row["prefix_kept_tokens"],
+            "cached": row["cache_read_tokens"],
+            "user": row["user_tokens"],
+            "assistant": row["assistant_tokens"],
+            "tools": row["tool_result_tokens"],
+            "unrecorded": row["unrecorded_tokens"],
+        }
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def _message_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    names = ("position", "kind", "change", "tokens", "step_number", "name")
+    rows = ({**{name: row[name] for name in names}, "text": row["text"]} for row in frame.iter_rows(named=True))
+    return [{**row, "text": _short(row["text"])} for row in rows]
 
 
 def _short(text: str | None) -> str | None:

@@ -5,8 +5,8 @@ Three questions, one after the other:
 1. *Which step set it?* Told by the patches, see :mod:`workbench.replay.changes`.
 2. *Where did it stand before?* In messages, reasoning, arguments and results of tools, the input of model calls and of
    the run: every event up to that step that holds the value, see :mod:`workbench.replay.holders`. The one that brought
-   it in is the earliest whose match is no accident: the value is specific enough, or it stands there under the same
-   name. An agent that writes what nothing before it held made it up, and is named itself.
+   it in is the earliest whose match is no accident: the value is specific enough, or (then the nearest) it stands there
+   under the same name. An agent that writes what nothing before it held made it up, and is named itself.
 3. *And where did that come from?* Of a tool's result: what its arguments held, and the run of the sub-agent that it
    started. Of what a run holds from its start on: the run that it hangs on.
 
@@ -86,8 +86,8 @@ def origin(
     -------
     polars.DataFrame
         Columns of :data:`SCHEMA`. The first row is the change of the state (``state edit``: by who forked the run,
-        where the walk ends). Of the rows of one ``depth`` and ``of``, one ``is_origin``; its ``source`` is ``unknown`` where
-        nothing holds the value, or only what may be an accident. Values and texts are cut for showing; they were
+        where the walk ends). Of the rows of one ``depth`` and ``of``, one ``is_origin``; its ``source`` is ``unknown``
+        where nothing holds the value, or only what may be an accident. Values and texts are cut for showing; they were
         compared whole.
 
     Raises

@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.data.frames.filters import quoted
 from workbench.data.store.course import Stretch, course
-from workbench.replay.holders import EXACT, NUMBER, PATH, SUBSTRING, Held, Needle, role_of, shown
+from workbench.replay.holders import EXACT, NUMBER, PATH, SUBSTRING, TELLING, Held, Needle, role_of, shown
 from workbench.replay.paths import find, keys_of, pointer, walk
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Search:
         rows: list[Row] = []
         for of, found in self._holders(run, until, wanted, depth).items():
             needle = wanted[of]
-            first = _first(found)
+            first = _first(found, until)
             if first is not None:
                 rows += self._told(first, found) + self._further(first, needle)
                 continue
@@ -109,8 +109,8 @@ class Search:
             return []
         self._been.add((run, call.step_number))
         wanted = _leaves(call.arguments, "/tool/arguments")
-        # The call itself holds them: what counts is what was there before.
-        return self.back(run, call.step_number - 1, wanted, depth)
+        # What nothing before the call held, the call itself holds: the agent's own.
+        return self.back(run, call.step_number, wanted, depth)
 
     def _below(self, row: Row, call: _Call | None, needle: Needle) -> list[Row]:
         """The run of a sub-agent that the call started, where it holds the value."""
@@ -257,17 +257,20 @@ def _rank(held: Held, needle: Needle) -> tuple[Any, ...]:
     return not needle.is_credible(held), is_rest, order, not held.same_key, _MATCHES[held.match]
 
 
-def _first(found: Sequence[Row]) -> Row | None:
-    """The row that brought the value in, marked."""
-    credible = [row for row in found if row.is_credible]
+def _first(found: Sequence[Row], until: int) -> Row | None:
+    """The row that brought the value in, marked: the earliest, or of a value that says little the nearest."""
+    # What the step of the change says as a whole is no accident, however short it is.
+    credible = [row for row in found if row.is_credible or (row.match == EXACT and row.step_number == until)]
     of_kind = (
         [row for row in credible if row.event_type in _FIRST_HAND or row.source == "memory"],
         [row for row in credible if row.source == "run input"],
         credible,
     )
-    rows = next(filter(None, of_kind), [])
-    earliest = min(rows, key=lambda row: _END if row.step_number is None else row.step_number, default=None)
-    return None if earliest is None else replace(earliest, is_origin=True)
+    rows = sorted(next(filter(None, of_kind), []), key=lambda row: _END if row.step_number is None else row.step_number)
+    if not rows:
+        return None
+    is_telling = (rows[0].specificity or 0) >= TELLING
+    return replace(rows[0] if is_telling else rows[-1], is_origin=True)
 
 
 def _unknown(depth: int, of: str, needle: Needle) -> Row:
