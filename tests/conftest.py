@@ -27,6 +27,15 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("gate")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _spool() -> Iterator[None]:
+    """What the tests record waits in a folder of theirs, not in the user's."""
+    with tempfile.TemporaryDirectory(prefix="wb-spool-") as folder:
+        os.environ["WORKBENCH_SPOOL"] = folder
+        yield
+        del os.environ["WORKBENCH_SPOOL"]
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """The real Postgres of this test run, with a template database at the newest schema."""

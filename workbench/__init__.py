@@ -14,7 +14,7 @@
     wb.DiffView(bench.compare(run, other))
     wb.Dashboard(bench.executions())
 
-The rooms: ``workbench.data`` (store, frames, ingest), ``workbench.replay`` (record, compare, delta),
+The rooms: ``workbench.data`` (store, frames, ingest), ``workbench.replay`` (capture, compare, delta),
 ``workbench.memory`` (search), ``workbench.widgets``, ``workbench.reports`` and the door: this module, the ``workbench``
 command and ``%load_ext workbench``. Importing this module loads none of the heavy libraries; they come with the first
 use.

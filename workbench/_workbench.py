@@ -35,14 +35,20 @@ if TYPE_CHECKING:
     from .data.store.records import Execution
     from .data.store.repository import Repository
     from .memory import MemoryStore
+    from .replay.capture.delivery import Delivered
+    from .replay.capture.recording import Recording
     from .replay.cohort import Cohort
     from .replay.compare import Diff
     from .replay.player import Replay
-    from .replay.record import Recording
 
 
 def connect(
-    url: str | None = None, *, home: str | Path | None = None, read_only: bool = False, **settings: Any
+    url: str | None = None,
+    *,
+    home: str | Path | None = None,
+    read_only: bool = False,
+    lazy: bool = False,
+    **settings: Any,
 ) -> Workbench:
     """Open a workbench.
 
@@ -56,13 +62,18 @@ def connect(
         that server, whatever ``WORKBENCH_DATABASE_URL`` says.
     read_only
         Refuse every write, here and in the server; the schema is not upgraded.
+    lazy
+        Do not ask the database now: for an agent that has to start also while it is away. What ``bench.record()``
+        captures waits on disk; the first delivery brings the schema up to date. An embedded server is started all the
+        same.
     **settings
         Any field of :class:`workbench.settings.Settings`, e.g. ``statement_timeout_s=30``.
 
     Returns
     -------
     Workbench
-        Open, its schema up to date. Close it with ``close()`` or use it in a ``with``.
+        Open, its schema up to date, with what killed processes had captured for this database. Close it with
+        ``close()`` or use it in a ``with``.
 
     Raises
     ------
@@ -79,9 +90,13 @@ def connect(
     if url is not None and home is not None:
         raise ConfigurationError("url and home exclude each other: a server, or the embedded one in a folder.")
     given = {"database_url": url, "home": home, **settings}
-    return Workbench(
-        Store.open(Settings.load(**{k: v for k, v in given.items() if v is not None}), read_only=read_only)
-    )
+    loaded = Settings.load(**{k: v for k, v in given.items() if v is not None})
+    store = Store.open(loaded, read_only=read_only, migrate=not lazy)
+    if not read_only and not lazy and loaded.spool_dir.is_dir():
+        from .replay.capture import deliver_soon
+
+        deliver_soon(store)
+    return Workbench(store)
 
 
 class Workbench:
@@ -328,10 +343,29 @@ class Workbench:
         return self.secrets(run)
 
     def record(self, *, agent_type: str, **about: Any) -> Recording:
-        """Capture a live run. See :class:`workbench.replay.record.Recording`."""
-        from .replay.record import Recording
+        """Capture a live run. See :class:`workbench.replay.capture.recording.Recording`."""
+        from .replay.capture import record
 
-        return Recording(self.store, agent_type=agent_type, **about)
+        return record(self.store, agent_type=agent_type, **about)
+
+    def trace(self, function: Any = None, /, **about: Any) -> Any:
+        """Decorate what is to be captured. See :func:`workbench.replay.capture.decorators.trace`."""
+        from .replay.capture.decorators import trace
+
+        decorate = trace(store=self.store, **about)
+        return decorate if function is None else decorate(function)
+
+    def deliver(self) -> Delivered:
+        """Bring what ended processes captured and could not deliver. See :mod:`workbench.replay.capture`.
+
+        Raises
+        ------
+        StoreError
+            The database is not there; nothing is lost.
+        """
+        from .replay.capture.delivery import delivery_of
+
+        return delivery_of(self.store).deliver_left()
 
     def state(self, run: Any, step: int) -> Any:
         """The state of a run after a step, that of its last snapshot until then, as plain Python data.

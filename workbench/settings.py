@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         Frames and states come without secrets; set for the kernel of a report.
     application_name
         What the server shows for our connections.
+    spool
+        Folder that holds what ``bench.record()`` captured until the database has it; ``None`` = ``spool`` in ``home``.
+    spool_limit_mb
+        How much may wait there for one process and database; what an agent does then is not captured, only counted.
     prices
         Whether an ingest gives runs whose source tells no cost one from the installed table of prices.
     """
@@ -62,14 +66,21 @@ class Settings(BaseSettings):
     statement_timeout_s: float = Field(default=300, ge=0)
     connect_timeout_s: int = Field(default=15, ge=1)
     start_timeout_s: float = Field(default=120, gt=0)
+    spool: Path | None = None
+    spool_limit_mb: int = Field(default=1_000, ge=1)
     prices: bool = True
     redact: bool = False
     application_name: str = Field(default="workbench", max_length=40, pattern=r"^[\w .:/-]+$")
 
-    @field_validator("home")
+    @field_validator("home", "spool")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of the spools."""
+        return self.spool or self.home / "spool"
 
     @field_validator("database_url", "direct_url", "reader_url")
     @classmethod

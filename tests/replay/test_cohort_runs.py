@@ -9,7 +9,7 @@ import pytest
 
 from workbench import Workbench
 from workbench.errors import ConfigurationError, NotFoundError
-from workbench.replay.record import Status
+from workbench.replay.capture.recording import Status
 
 
 def record(bench: Workbench, *, task: str | None, status: Status, order: str = "W1") -> str:

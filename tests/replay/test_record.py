@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from workbench.errors import ConfigurationError
-from workbench.replay import record
 
 
 def test_a_recorded_run_is_a_run_like_any_other(bench):
@@ -63,18 +62,21 @@ def test_states_are_as_they_were_when_given(bench):
     assert snapshots.filter("checkpoint")["description"].to_list() == ["end"]
 
 
-def test_a_full_buffer_is_written_while_the_run_goes_on(bench, monkeypatch):
-    """Another connection sees the first events before the run has ended; numbers and sums go on across buffers."""
-    monkeypatch.setattr(record, "BUFFER", 10)
-
+def test_a_run_is_read_while_it_goes_on(bench):
+    """Another connection sees events, states and totals before the run has ended; numbers and sums go on."""
     with bench.record(agent_type="planner") as run:
-        for _ in range(25):
+        for number in range(20):
             run.event("log", usage={"input_tokens": 1})
+            run.step({"n": number})
+        assert run.flush()
         assert bench.events(run.id).height == 20
-        assert bench.executions()["status"].to_list() == ["running"]
+        assert bench.state(run.id, 19) == {"n": 19}
+        assert bench.executions().select("status", "input_tokens", "completed_at").row(0) == ("running", 20, None)
+        for _ in range(5):
+            run.event("log", usage={"input_tokens": 1})
 
     assert bench.events(run.id)["step_number"].to_list() == list(range(25))
-    assert bench.executions()["input_tokens"].to_list() == [25]
+    assert bench.executions().select("status", "input_tokens").row(0) == ("completed", 25)
 
 
 def test_threads_record_into_one_run(bench):
@@ -116,15 +118,21 @@ def test_hostile_values_are_kept_as_data(bench):
     assert bench.executions()["n_snapshots"].to_list() == [1]
 
 
-def test_wrong_words_are_errors(bench):
-    """An empty agent type or an unknown class of tokens is refused with what is allowed."""
+def test_a_run_needs_a_kind(bench):
+    """An empty agent type is refused before anything is recorded, with what is wanted."""
     with pytest.raises(ConfigurationError, match="agent_type must not be empty"):
         bench.record(agent_type="")
-    with (
-        pytest.raises(ConfigurationError, match=r"no class 'prompt_tokens'\. There are: input_tokens"),
-        bench.record(agent_type="planner") as run,
-    ):
-        run.event("llm_call", usage={"prompt_tokens": 3})
+
+
+def test_unknown_classes_of_tokens_do_not_stop_the_agent(bench, caplog):
+    """They are kept and not counted, and the log says which there are; a provider's own names are understood."""
+    with bench.record(agent_type="planner") as run:
+        run.event("llm_call", usage={"blue_tokens": 3, "input_tokens": 1})
+        run.event("llm_call", usage={"prompt_tokens": 5, "completion_tokens": 2})
+
+    assert "'blue_tokens', which is counted nowhere. Classes are: input_tokens" in caplog.text
+    assert json.loads(bench.events(run.id)["data"][0])["extra"]["usage"] == {"blue_tokens": 3}
+    assert bench.executions().select("input_tokens", "output_tokens").row(0) == (6, 2)
 
 
 def test_tasks_of_one_title_are_one_task(bench):

@@ -16,7 +16,7 @@ from .shop import COLOURS, GOODS, PRICES, RETURN_DAYS, Shop, ToolError, ToolTime
 
 if TYPE_CHECKING:
     from workbench.data.ingest.normal import EventType
-    from workbench.replay.record import Recording
+    from workbench.replay.capture.recording import Recording
 
 POLICY = (
     "You serve customers of the shop. Read an order before you change it. Cancel or re-address pending orders only. "

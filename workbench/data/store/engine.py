@@ -246,10 +246,11 @@ class Store:
         """Close the pool; the last one out stops an embedded server. Closing twice is nothing."""
         if self._closed:
             return
+        actions, self._at_close = self._at_close, []
+        for action in actions:  # they may still write
+            action()
         self._closed = True
         _open.discard(self)
-        for action in self._at_close:
-            action()
         if "engine" in self.__dict__:
             self.engine.dispose()
         if self.server is not None:

@@ -18,9 +18,9 @@ _POLL_S = 0.02
 class FileLock:
     """One open handle on a lock file. Two handles exclude each other, also inside one process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o600)
 
     def fileno(self) -> int:
         """The file descriptor; a child that inherits it holds the lock too."""

@@ -13,6 +13,7 @@ encoded for keyframes only: a conversation that grows by 5,000 steps is encoded 
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -137,6 +138,13 @@ class Encoder:
         """Return the rows that are complete and were not taken before."""
         ready, self._ready = self._ready, []
         return ready
+
+    def peek(self) -> list[SnapshotRow]:
+        """The row of the last step as it would be if no more states of it came; nothing is closed or taken."""
+        ahead = copy.copy(self)
+        ahead._ready = []
+        ahead._close()
+        return ahead._ready
 
     def finish(self) -> list[SnapshotRow]:
         """Close the last step and return the rows that were not taken before."""

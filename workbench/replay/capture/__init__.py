@@ -1,0 +1,59 @@
+"""Capture a live run: ``bench.record()`` and ``bench.trace``.
+
+The rules:
+
+- **Acknowledged is kept.** A call that has returned has put its record into the *spool*, an append-only file of the
+  process. Whatever ends the process, ``kill -9`` included, the record is delivered: by the process itself a moment
+  later, else by the next ``workbench.connect()`` to the same database, ``bench.deliver()`` or ``workbench deliver``. A
+  power cut may cost the last seconds: nothing is synced to the disk.
+- **Once.** Ids are made at capture, of the run's id and the step's number; one process at a time delivers a spool, by a
+  lock that the kernel drops when its holder dies; what was written and not yet told so is written over itself.
+- **The agent goes on.** No call waits for the database or raises because of a value. Where the disk or the spool's
+  limit (``spool_limit_mb``) is reached, records are dropped whole, counted, told in the log once, and told with the run
+  (``metadata.capture.n_dropped``); step numbers have no gap.
+- **A run has one writer.** Threads and tasks of one process share a recording. A forked child gets a run of its own of
+  the same kind, a child of the run it was forked in; another process names its ``parent=``. No run is opened again.
+- **Abandoned.** A run whose spool is free (its process is dead) and holds no end of it becomes ``failed`` with
+  ``error_type`` ``abandoned``, ended at its last record, its totals summed up of its events; its steps under way keep
+  the mark ``unfinished``. The same is said of a run that is open when its process ends in good order. A run whose end
+  is known is never changed so.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ReadOnlyError, StoreError
+from workbench.replay.capture.delivery import delivery_of
+from workbench.replay.capture.recording import Recording
+from workbench.replay.capture.spool import folder_of, spools
+
+if TYPE_CHECKING:
+    from workbench.data.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Recording", "deliver_soon", "record"]
+
+
+def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
+    """Begin to capture a run; see :class:`Recording`.
+
+    Raises
+    ------
+    ReadOnlyError
+        The connection is read-only.
+    """
+    if store.read_only:
+        raise ReadOnlyError("This connection is read-only. Open it without read_only=True to record.")
+    return Recording(delivery_of(store), agent_type=agent_type, **about)
+
+
+def deliver_soon(store: Store) -> None:
+    """Deliver what ended processes left for this database, if anything."""
+    if spools(folder_of(store)):
+        try:
+            delivery_of(store).deliver_left()
+        except StoreError as error:
+            log.warning("capture: what other processes left could not be delivered: %s", error)

@@ -1,0 +1,527 @@
+"""One run being captured: :class:`Recording`, what ``bench.record()`` gives."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextvars import Token, copy_context
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
+
+import orjson
+
+from workbench.data.ingest.normal import EventType, Run, TaskRef, Usage
+from workbench.data.store.tables import new_id
+from workbench.errors import ConfigurationError
+from workbench.replay.capture.calls import ModelCall, Span, ToolCall
+from workbench.replay.capture.fields import MAX_COST, columns, label, number_of, positive, text_of, tokens_of
+from workbench.replay.capture.place import Place, enter, here, leave
+from workbench.replay.capture.spool import framed
+from workbench.replay.capture.values import described, encoded, plain
+from workbench.replay.capture.writing import ABANDONED, EVENT, RUN, SOURCE, STATE, RunRows
+
+if TYPE_CHECKING:
+    from workbench.replay.capture.delivery import Delivery
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Severity = Literal["debug", "info", "warning", "error", "critical"]
+Status = Literal["completed", "failed", "cancelled"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+END_WAIT_S = 5.0
+_SUM: Any = object()  # "the sum of the events' costs", which None (unpriced) is not
+_LAST: Any = object()  # "the state before", which None (a state) is not
+
+
+class Recording:
+    """One run being captured, in a ``with`` or ``async with``; an exception that leaves it makes it ``failed``.
+
+    A call that has returned is acknowledged: what it was given lies in the spool, and survives the death of the process
+    by any signal. A thread of its own brings it to the database, a fraction of a second later. None of the calls waits
+    for the database, and none raises because of what it was given; only the end of the ``with`` waits a little, so that
+    what one reads next is there (:data:`END_WAIT_S` at most, not at all while the database is known to be gone).
+
+    Threads and tasks may use one recording together. A forked child has a run of its own, a child of this one.
+
+    Parameters
+    ----------
+    delivery
+        Where to.
+    agent_type
+        Kind of agent.
+    task
+        Title of the task it tries; runs of one title are runs of one task.
+    name, model, input, metadata
+        As in the columns of ``workbench.columns["executions"]``.
+    parent
+        The recording that this run belongs to, or the id of a run (of another process, say). ``None`` = the recording
+        in whose context this one begins, if any.
+
+    Attributes
+    ----------
+    id : uuid.UUID
+        The execution.
+    is_finished : bool
+        Whether :meth:`finish` has said how it ended.
+
+    Examples
+    --------
+    ::
+
+        with bench.record(agent_type="planner", task="Book a flight") as run:
+            run.event("message", role="user", text="To Oslo, please")
+            with run.tool("search", {"to": "OSL"}) as call:
+                call.result = search("OSL")
+            with run.llm_call("claude-sonnet-4-5", input=messages) as call:
+                call.output, call.usage = ask(messages)
+            run.step({"options": call.output})
+            run.finish(output="booked", score=1.0)
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        agent_type: str,
+        task: str | None = None,
+        name: str | None = None,
+        model: str | None = None,
+        input: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        parent: Recording | uuid.UUID | str | None = None,
+    ) -> None:
+        if not agent_type:
+            raise ConfigurationError("agent_type must not be empty: it names the kind of agent, like 'planner'.")
+        self.delivery = delivery
+        self._parent = _execution(parent) if parent is not None and not isinstance(parent, Recording) else parent
+        self._parent_step: int | None = None
+        self._begin_as(
+            Run(
+                "",
+                str(agent_type),
+                status="running",
+                name=None if name is None else str(name),
+                model=None if model is None else str(model),
+                input=plain(input),
+                task=TaskRef(str(task), str(task)) if task else None,
+                metadata=plain(dict(metadata or {})),
+            )
+        )
+
+    def _begin_as(self, run: Run) -> None:
+        """Be this run, of which nothing is recorded yet."""
+        self.id = new_id()
+        run.source_id, run.trace_id = str(self.id), self.id.hex
+        self._run = run
+        self._id = str(self.id).encode()
+        self._rows = RunRows(self.id)
+        self._lane = self._rows.lane(run)
+        self._lock = threading.RLock()
+        self._n_events = self._n_states = self._n_dropped = 0
+        self._usage: dict[str, int] = {}
+        self._spent: float | None = None
+        self._cost_usd: Any = _SUM
+        self._state: bytes = b"{}"
+        self._state_raw: bytes | None = None
+        self._stated: tuple[int, str | None, bool] = (-1, None, False)  # step, description, checkpoint
+        self._clock = 0.0
+        self._token: Token[Place | None] | None = None
+        self._has_begun = self.is_finished = self._is_over = False
+        self._is_told = True  # the run's row is in the spool as it is now
+
+    def __repr__(self) -> str:
+        return f"Recording({self._run.agent_type!r}, id={str(self.id)!r}, status={self._run.status!r})"
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.begin()
+        self._token = enter(Place(self))
+        return self
+
+    def begin(self) -> None:
+        """Begin the run, for what is no ``with``; its parent is that of the context."""
+        place = here()
+        if self._parent is None and place is not None:
+            self._parent, self._parent_step = place.recording, place.number
+        if isinstance(self._parent, Recording):
+            parent = self._parent
+            self._run.trace_id = parent._run.trace_id
+            if self._parent_step is None:
+                self._parent_step = parent._step_here()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._has_begun = True
+        self._clock = time.perf_counter()
+        self._run.started_at = datetime.now(UTC)
+        if self._parent is not None:
+            self._run.parent_source_id = str(_execution(self._parent))
+            self._run.spawned_by = None if self._parent_step is None else str(self._parent_step)
+        self.delivery.add(self)
+        self._is_told = False
+        self.tell()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        leave(self._token)
+        self._token = None
+        self.end(error)
+        if not self.delivery.is_down:
+            self.delivery.flush(END_WAIT_S)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        leave(self._token)
+        self._token = None
+        self.end(error)
+        if not self.delivery.is_down:
+            await asyncio.to_thread(self.delivery.flush, END_WAIT_S)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run, for what is no ``with``; does not wait for the database."""
+        is_exit = isinstance(error, SystemExit) and error.code in (None, 0)
+        if error is not None and not is_exit and not self.is_finished:
+            why = described(error)
+            is_cancelled = isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit))
+            self.finish(status="cancelled" if is_cancelled else "failed", error=why["message"], error_type=why["type"])
+        self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._is_over or not self._has_begun:
+                return
+            run = self._run
+            run.status = "completed" if run.status == "running" else run.status
+            run.execution_time_ms = round((time.perf_counter() - self._clock) * 1000, 3)
+            run.completed_at = max(datetime.now(UTC), run.started_at or datetime.now(UTC))
+            self._is_over, self._is_told = True, False
+        self.tell()
+
+    def left_open(self) -> None:
+        """The process ends in good order, and nobody has said how the run ended."""
+        if not self._is_over and not self.is_finished:
+            self.finish(status="failed", error="The process ended while the run was open.", error_type=ABANDONED)
+        self._close()
+
+    def finish(
+        self,
+        *,
+        status: Status | None = None,
+        output: Any = None,
+        score: float | None = None,
+        error: str | None = None,
+        error_type: str | None = None,
+        cost_usd: float | None = _SUM,
+    ) -> None:
+        """Say how the run ended; written when the ``with`` ends.
+
+        Parameters
+        ----------
+        status
+            ``None`` = ``failed`` when there is an ``error``, else ``completed``.
+        score
+            Reward or grade.
+        cost_usd
+            In US dollars; ``None`` = unpriced. Left out, the sum of the events' costs.
+        """
+        told = plain({"output": output, "error": error, "error_type": error_type})
+        with self._lock:
+            run = self._run
+            run.status = status or ("failed" if error else "completed")
+            run.output, run.score = told["output"], number_of(score)
+            run.error, run.error_type = text_of(told["error"]), text_of(told["error_type"])
+            self._cost_usd = cost_usd if cost_usd is _SUM else positive(cost_usd, MAX_COST)
+            self.is_finished = True
+
+    def child(self, *, agent_type: str, **about: Any) -> Recording:
+        """A run that this one starts, linked to the step under way; parameters as of ``bench.record()``."""
+        return Recording(self.delivery, agent_type=agent_type, parent=self, **about)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was recorded is in the database.
+
+        Returns
+        -------
+        bool
+            Whether it is; ``False`` when the database was not there, or ``timeout_s`` is over. Nothing is lost then.
+        """
+        self.tell()
+        return self.delivery.flush(timeout_s)
+
+    def bind(self, function: Callable[P, T]) -> Callable[P, T]:
+        """The function, to be called in another thread as if here: ``pool.map(run.bind(work), items)``.
+
+        A new thread does not know what recording and what step it works for; runs that it begins, and steps of
+        decorated functions, would hang on nothing.
+        """
+        context = copy_context()
+
+        @functools.wraps(function)
+        def bound(*args: P.args, **kwargs: P.kwargs) -> T:
+            def call() -> T:
+                is_mine = (place := here()) is not None and place.recording is self
+                token = None if is_mine else enter(Place(self))
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    leave(token)
+
+            return context.copy().run(call)
+
+        return bound
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def event(
+        self,
+        event_type: EventType,
+        *,
+        name: str | None = None,
+        agent: str | None = None,
+        role: Role | None = None,
+        text: str | None = None,
+        tool: Mapping[str, Any] | None = None,
+        usage: Mapping[str, int] | None = None,
+        cost_usd: float | None = None,
+        model: str | None = None,
+        category: str | None = None,
+        severity: Severity = "info",
+        duration_ms: float | None = None,
+        error: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Write down that something happened now.
+
+        Parameters
+        ----------
+        event_type
+            What kind; see :data:`workbench.data.ingest.normal.EventType`.
+        usage
+            Tokens in disjoint classes: ``input_tokens`` (uncached), ``cache_read_tokens``, ``cache_write_tokens``,
+            ``output_tokens``, and ``reasoning_tokens``, a part of the output. Or as OpenAI or Anthropic answer them.
+            What has another name is kept in ``data.extra.usage`` and counted nowhere; the log says so once.
+        cost_usd
+            In US dollars.
+        data
+            Anything else, kept as ``data.extra``.
+
+        Returns
+        -------
+        int
+            Its step number.
+        """
+        number, _ = self.put(
+            event_type, name=name, agent=agent, role=role, text=text, tool=tool, usage=usage, cost_usd=cost_usd,
+            model=model, category=category, severity=severity, duration_ms=duration_ms, error=error, data=data,
+            parent_span_id=self.span_here(),
+        )  # fmt: skip
+        return number
+
+    def span(self, name: str, *, agent: str | None = None, category: str | None = None, input: Any = None) -> Span:
+        """Everything recorded inside its ``with`` happened within this; an exception marks it and goes on."""
+        return Span(self, "span", name=name, agent=agent, category=category, input=input)
+
+    def tool(
+        self, name: str, arguments: Any = None, *, agent: str | None = None, cost_usd: float | None = None
+    ) -> ToolCall:
+        """A tool call, for a ``with`` in which ``call.result`` is set."""
+        return ToolCall(self, name, arguments, agent=agent, cost_usd=cost_usd)
+
+    def llm_call(self, model: str | None = None, *, input: Any = None, agent: str | None = None) -> ModelCall:
+        """A request to a model, for a ``with`` in which ``call.output``, ``.usage`` and ``.cost_usd`` are set."""
+        return ModelCall(self, model, input=input, agent=agent)
+
+    # -- states --------------------------------------------------------------------------------------------------------
+
+    def step(self, state: Any, *, description: str | None = None) -> None:
+        """Keep the state after what was recorded last. It may be changed afterwards."""
+        self._keep(state, description, is_checkpoint=False)
+
+    def checkpoint(self, name: str, state: Any = _LAST) -> None:
+        """Keep a state that one may return to by name; without a ``state`` the last one that was kept."""
+        self._keep(state, name, is_checkpoint=True)
+
+    def _keep(self, state: Any, description: str | None, *, is_checkpoint: bool) -> None:
+        try:
+            data, raw = (self._state, self._state_raw) if state is _LAST else encoded(state)
+            at = datetime.now(UTC)
+            with self._lock:
+                self._awake()
+                number = max(self._n_events - 1, 0)
+                if number == self._stated[0]:  # several states of one step are one: the last, with all that was said
+                    description, is_checkpoint = description or self._stated[1], is_checkpoint or self._stated[2]
+                about = orjson.dumps([at, label(description), is_checkpoint])
+                fields = [STATE, self._id, b"%d" % number, about, data, *([raw.hex().encode()] if raw else [])]
+                if self._taken(framed(*fields)):
+                    self._n_states += number != self._stated[0]
+                    self._state, self._state_raw = data, raw
+                    self._stated = (number, description, is_checkpoint)
+        except Exception:  # noqa: BLE001 (capture never breaks the agent)
+            self._broken("a state")
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        event_type: str,
+        *,
+        number: int | None = None,
+        at: datetime | None = None,
+        name: str | None = None,
+        agent: str | None = None,
+        usage: Mapping[str, Any] | None = None,
+        cost_usd: float | None = None,
+        category: str | None = None,
+        severity: str = "info",
+        duration_ms: float | None = None,
+        span_id: str | None = None,
+        parent_span_id: str | None = None,
+        mark: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **said: Any,
+    ) -> tuple[int, datetime]:
+        """Write an event, or with a ``number`` write it anew; its number and time. For the calls of this room."""
+        at = at or datetime.now(UTC)
+        try:
+            document = {
+                key: said[key] for key in ("role", "text", "tool", "model", "error") if said.get(key) is not None
+            }
+            counted = None
+            if usage is not None:
+                counted, unknown = tokens_of(usage)
+                data = {**(data or {}), "usage": unknown} if unknown else data
+                document["usage"] = counted
+            cost = None if cost_usd is None or mark is not None else positive(cost_usd, MAX_COST)
+            if cost is not None:
+                document["cost_usd"] = cost
+            if data is not None:
+                document["extra"] = data
+            body, raw = encoded(document)
+            header = [
+                event_type, name, agent or self._lane, category, severity, at, duration_ms, self._run.trace_id,
+                span_id, parent_span_id, mark,
+            ]  # fmt: skip
+            fields = [columns(header, self._lane), body, *([raw.hex().encode()] if raw else [])]
+            with self._lock:
+                self._awake()
+                n = self._n_events if number is None else number
+                if n >= 0 and self._taken(framed(EVENT, self._id, b"%d" % n, *fields)):
+                    self._n_events += number is None
+                    if counted or cost is not None:
+                        self._count(counted, cost)
+                return n, at
+        except Exception:  # noqa: BLE001 (capture never breaks the agent)
+            self._broken("an event")
+            return -1, at
+
+    def _taken(self, record: bytes) -> bool:
+        if self.delivery.take(record):
+            return True
+        self._n_dropped += 1
+        self._is_told = False
+        return False
+
+    def _count(self, usage: Mapping[str, int] | None, cost: float | None) -> None:
+        for name, n in (usage or {}).items():
+            self._usage[name] = self._usage.get(name, 0) + n
+        if cost is not None:
+            self._spent = (self._spent or 0.0) + cost
+        self._is_told = False
+
+    def _awake(self) -> None:
+        """A run that nobody has entered begins with its first record: that of a forked child."""
+        if not self._has_begun:
+            self._begin()
+
+    def _broken(self, what: str) -> None:
+        """An error of ours: told once, and never the agent's."""
+        self._n_dropped += 1
+        self._is_told = False
+        if self._n_dropped == 1:
+            log.exception("run %s: %s could not be kept; please report this", self.id, what)
+
+    def record(self) -> bytes:
+        """What is to be said of the run now."""
+        with self._lock:
+            run = self._run
+            run.usage = Usage(**self._usage) if self._usage else None
+            run.cost_usd = self._spent if self._cost_usd is _SUM else self._cost_usd
+            if self._n_dropped:
+                run.metadata["capture"] = {"n_dropped": self._n_dropped}
+            task = None
+            if run.task is not None:
+                row = self._rows.task(run.task)
+                task = [row[0], row[1], SOURCE, row[5]]
+            parent = None if self._parent is None else str(_execution(self._parent))
+            is_ended = self._is_over
+            told = [
+                [*self._rows.execution(run)], task, parent, self._parent_step, is_ended, self._n_events, self._n_states,
+            ]  # fmt: skip
+            return framed(RUN, self._id, orjson.dumps(told))
+
+    def tell(self) -> None:
+        """Put what is new of the run into the spool."""
+        try:
+            with self._lock:
+                if self._is_told:
+                    return
+                self._is_told = self.delivery.take(self.record())
+                if self._is_told and self._is_over:
+                    self.delivery.discard(self)
+                elif not self._is_told:
+                    self.delivery.add(self)  # to be told again
+        except Exception:  # noqa: BLE001 (capture never breaks the agent)
+            self._broken("the run")
+
+    def in_child(self) -> None:
+        """After a fork: what is recorded here is of a run of this process, a child of that one."""
+        self._parent, run, step = self.id, self._run, self._n_events - 1
+        self._parent_step = step if step >= 0 else None
+        place = here()
+        if place is not None and place.recording is self and place.number is not None:
+            self._parent_step = place.number
+        is_over, trace = self._is_over, run.trace_id
+        metadata = {**run.metadata, "process": os.getpid()}
+        self._begin_as(
+            Run("", run.agent_type, status="running", name=run.name, model=run.model, task=run.task, metadata=metadata)
+        )
+        self._run.trace_id = trace
+        self._is_over = is_over
+
+    def span_here(self) -> str | None:
+        """The span of this run that the caller is in."""
+        place = here()
+        return place.span_id if place is not None and place.recording is self else None
+
+    def _step_here(self) -> int | None:
+        """The step that the caller is in, else the last."""
+        place = here()
+        if place is not None and place.recording is self and place.number is not None:
+            return place.number
+        return self._n_events - 1 if self._n_events else None
+
+
+def _execution(run: Recording | uuid.UUID | str) -> uuid.UUID:
+    if isinstance(run, Recording):
+        return run.id
+    try:
+        return run if isinstance(run, uuid.UUID) else uuid.UUID(str(run))
+    except ValueError:
+        raise ConfigurationError(f"parent must be a recording or the id of a run, not {run!r}.") from None
