@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "workbench"
-BOTTOM = {"errors", "settings", "_typing", "_delta", "_patch", "_align"}
+BOTTOM = {"errors", "settings", "_typing", "_delta", "_patch", "_align", "_predicates"}
 ROOMS = {"data", "replay", "memory", "widgets"}
 DOOR = {"", "_workbench", "cli", "magics", "testing", "reports", "demo", "__main__"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_the_shell_lines_work(place):
         line = line.partition(" #")[0]
         for word, run in zip(("RUN_A", "RUN_B", "RUN"), [*runs[:2], *runs[:1]], strict=False):
             line = re.sub(rf"\b{word}\b", run, line)
-        done = subprocess.run(line.split(), cwd=place, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(shlex.split(line), cwd=place, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         if not runs:
             listed = subprocess.run(

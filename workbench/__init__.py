@@ -13,6 +13,7 @@
     wb.Timeline(bench.events(run))
     wb.DiffView(bench.compare(run, other))
     wb.Dashboard(bench.executions())
+    bench.find(wb.state("cart.total") > 100)             # every step of every run; see workbench._predicates
 
 The rooms: ``workbench.data`` (store, frames, ingest), ``workbench.replay`` (capture, compare, delta),
 ``workbench.memory`` (search), ``workbench.widgets``, ``workbench.reports`` and the door: this module, the ``workbench``
@@ -28,6 +29,7 @@ from . import errors
 from .errors import WorkbenchError
 
 if TYPE_CHECKING:
+    from ._predicates import event, never, run, state
     from ._workbench import Workbench, connect
     from .data.frames.columns import columns
     from .magics import load_ipython_extension as load_ipython_extension
@@ -46,6 +48,10 @@ __all__ = [
     "columns",
     "connect",
     "errors",
+    "event",
+    "never",
+    "run",
+    "state",
 ]
 
 _LAZY = {
@@ -56,6 +62,10 @@ _LAZY = {
     "Workbench": "workbench._workbench",
     "connect": "workbench._workbench",
     "columns": "workbench.data.frames.columns",
+    "event": "workbench._predicates",
+    "never": "workbench._predicates",
+    "run": "workbench._predicates",
+    "state": "workbench._predicates",
     "load_ipython_extension": "workbench.magics",
 }
 

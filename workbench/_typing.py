@@ -38,6 +38,21 @@ class ExecutionFilters(FrameFilters, total=False):
     parent: Any
 
 
+class RunFilters(TypedDict, total=False):
+    """What chooses runs: ``executions()`` without what shapes its frame."""
+
+    status: Some
+    agent_type: Some
+    model: Some
+    task: Some
+    source: Some
+    parent: Any
+    since: When
+    until: When
+    ids: Any
+    where: str | None
+
+
 class EventFilters(FrameFilters, total=False):
     """What ``events()`` takes."""
 
@@ -99,7 +114,7 @@ def takes(filters: type) -> Callable[[Method], Method]:
     own = [name for name in filters.__annotations__ if name not in FrameFilters.__annotations__]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        for name in (*own, *FrameFilters.__annotations__)
+        for name in (*own, *(name for name in FrameFilters.__annotations__ if name in filters.__annotations__))
     ]
 
     def written(method: Method) -> Method:

@@ -13,6 +13,7 @@ from ._typing import (
     ExecutionFilters,
     ImportFilters,
     QuarantineFilters,
+    RunFilters,
     SnapshotFilters,
     TaskFilters,
     takes,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from ._predicates import Predicate
     from .data.costs.pricing import Priced
     from .data.export.disclosure import Disclosure
     from .data.frames.load import Frames
@@ -178,6 +180,21 @@ class Workbench:
     def costs(self, *, by: str | None = None, **filters: Unpack[ExecutionFilters]) -> pl.DataFrame:
         """Tokens and cost by run or group, and what is unpriced. See :func:`workbench.data.costs.ledger.costs`."""
         return self.frames.costs(by=by, **filters)
+
+    @takes(RunFilters)
+    def find(
+        self,
+        predicate: Predicate | str,
+        run: Any = None,
+        *,
+        first: bool = False,
+        limit: int | None = None,
+        after: Any = None,
+        labels: bool = True,
+        **filters: Unpack[RunFilters],
+    ) -> pl.DataFrame:
+        """The steps of all runs at which a predicate holds. See :func:`workbench.data.frames.find.find`."""
+        return self.frames.find(predicate, run, first=first, limit=limit, after=after, labels=labels, **filters)
 
     def pages(self, frame: str, run: Any = None, *, size: int | None = None, **filters: Any) -> Iterator[pl.DataFrame]:
         """A frame of any size, page by page. See :meth:`workbench.data.frames.load.Frames.pages`."""

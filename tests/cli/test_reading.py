@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -144,3 +145,25 @@ def test_help_has_the_right_article(ask: Callable[..., Answer], group: str, noun
     said = ask(group, "--help").out
 
     assert [f"Create {noun}." in said, f"fields of {noun}." in said, f"Delete {noun}." in said] == [True] * 3
+
+
+def test_find_lists_the_steps_that_match(ask, runs):
+    """`find` reads a predicate as in Python and lists the steps, as a table and as JSON."""
+    table = ask("find", 'event("tool_call", name="cancel_order")')
+    listed = ask("find", 'state("cancelled") == True', "--first", "--json")
+
+    assert table.code == 0
+    assert len(table.out.splitlines()) == 2
+    assert "cancel_order" in table.out
+    (row,) = json.loads(listed.out)
+    assert (row["execution_id"], row["matched"]) == (runs[1], 'state("cancelled") = true')
+
+
+def test_find_says_what_is_wrong(ask):
+    """A wrong predicate ends with code 2 and what to write; it is read, never run."""
+    wrong = ask("find", "event('tool') and event('message')")
+    hostile = ask("find", "__import__('os').getcwd()")
+
+    assert (wrong.code, hostile.code) == (2, 2)
+    assert "&, | and ~" in wrong.err
+    assert "__import__" in hostile.err

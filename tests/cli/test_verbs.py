@@ -22,7 +22,7 @@ VERBS = {
     "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
     "imports", "quarantine", "retry", "undo", "bundle", "secrets", "watch",
-    "origin", "context",
+    "origin", "context", "find",
 }  # fmt: skip
 
 

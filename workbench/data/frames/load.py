@@ -40,6 +40,7 @@ from workbench.data.store.tables import EXECUTION_STATUSES, PRIORITIES, SEVERITI
 from workbench.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
+    from workbench._predicates import Predicate
     from workbench.data.store.engine import Store
 
 _PARTS = 4  # connections for one frame
@@ -178,6 +179,12 @@ class Frames:
         from workbench.data.costs.ledger import costs
 
         return costs(self, by=by, **filters)
+
+    def find(self, predicate: Predicate | str, run: Any = None, **options: Any) -> pl.DataFrame:
+        """The steps at which a predicate holds. See :func:`workbench.data.frames.find.find`."""
+        from workbench.data.frames.find import find
+
+        return self._cleared(find(self, predicate, run, **options))
 
     def chosen(self, frame: str, filters: Mapping[str, Any]) -> sql.Composable:
         """SQL of the rows of a frame's table that pass its filters: what an aggregate is made of."""
