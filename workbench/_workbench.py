@@ -445,6 +445,12 @@ class Workbench:
 
         return cohort_of(self.frames, runs=runs, good=good, **filters)
 
+    def suspects(self, run: Any, **given: Any) -> pl.DataFrame:
+        """Rank the steps of a failed run: where to begin to read. See :func:`workbench.replay.suspects.suspects`."""
+        from .replay.suspects import suspects
+
+        return suspects(self.frames, run, **given)
+
     def note(self, run: Any, step: int, **given: Any) -> UUID:
         """Put a note, pin or named checkpoint on a step. See :func:`workbench.replay.notes.add_note`."""
         from .replay.notes import add_note

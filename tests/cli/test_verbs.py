@@ -22,7 +22,7 @@ VERBS = {
     "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
     "imports", "quarantine", "retry", "undo", "bundle", "secrets", "watch",
-    "origin", "context", "find",
+    "origin", "context", "find", "cohort", "suspects", "fork", "rollback", "branches", "note", "notes",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import ConfigurationError, WorkbenchError
-from . import bring, costs, database, explain, find, give, ledger, look, records, secrets, travel
+from . import bring, causes, costs, database, explain, find, give, ledger, look, records, secrets, travel
 from .shell import Shell, clean
 from .words import in_shell
 
@@ -54,7 +54,7 @@ def _options(
     ctx.obj = Shell(home=home, url=url, json=json)
 
 
-for part in (bring, give, look, find, explain, travel, ledger, costs, secrets, records, database):
+for part in (bring, give, look, find, explain, travel, causes, ledger, costs, secrets, records, database):
     part.add_to(app)
 
 

@@ -66,7 +66,14 @@ STEPS = {
 
 # A verdict on a run is its outcome told twice, and what is measured of it does nothing.
 NO_STEPS = ("score", "metric")
-_COLUMNS = ["execution_id", "step_number", "event_type", "name", "data"]
+_EVENTS = {
+    "execution_id": pl.String,
+    "step_number": pl.Int64,
+    "event_type": pl.String,
+    "name": pl.String,
+    "data": pl.String,
+}
+_COLUMNS = list(_EVENTS)
 
 
 @dataclass(frozen=True)
@@ -327,14 +334,18 @@ def cohort_of(
     Notes
     -----
     Runs are taken as exchangeable: each an independent try of the same task. Where a model or a prompt changed on the
-    way, what goes with failing may be the change; name it in the filters.
+    way, what goes with failing may be the change; name it in the filters. Forks count as runs with the steps up to the
+    fork, though they share them with the run they left: leave them out where there are many.
     """
     found = _chosen(frames, task, runs, filters)
     outcomes = found.with_columns(outcome=outcomes_of(found, good)).rename({"id": "execution_id"})
     wanted = outcomes.filter(pl.col("outcome").is_in(["good", "failed"]))["execution_id"].to_list()
-    events = (
-        frames.events(wanted, columns=_COLUMNS) if wanted else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))
-    )
+    forks = outcomes.filter(pl.col("execution_id").is_in(wanted), pl.col("link") == "forked")["execution_id"].to_list()
+    whole = [run for run in wanted if run not in set(forks)]
+    events = frames.events(whole, columns=_COLUMNS) if whole else pl.DataFrame(schema=_EVENTS)
+    # A fork's first steps are stored in the run it left.
+    courses = [frames.course(run, columns=_COLUMNS).with_columns(execution_id=pl.lit(run)) for run in forks]
+    events = pl.concat([events, *courses])
     title = next((title for title in found["task"] if title), "")
     return cohort(events, outcomes, task=title)
 
