@@ -18,7 +18,7 @@ same steps.
 
 **Steps.** The steps of a run are the numbers that have an event or a snapshot. The *state* at a step is that of the
 last snapshot until then. ``within=5`` counts step numbers. A comparison that speaks of an event holds where one event
-of the step makes it true.
+of the step makes it true. The steps that a fork shares with the run it left are steps of the fork, too.
 
 **Missing is not null.** A value is *missing* where its path leads nowhere, where no snapshot was made yet, where an
 event or run has no such column filled, and where arithmetic has no result (text, booleans, a division by zero).

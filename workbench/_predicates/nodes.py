@@ -2,6 +2,8 @@
 
 All are frozen. ``repr`` is the Python that makes the same again (:func:`workbench._predicates.parse` reads it), and
 what makes two predicates equal. Two *values* compared with ``==`` make a condition, as columns of Polars do.
+
+One file, for values make predicates and predicates hold values: parted, each would import the other.
 """
 
 from __future__ import annotations

@@ -274,3 +274,34 @@ def test_hostile_text_is_a_value(shop):
                      | wb.event()["data.text"].contains(text) | (wb.state(path) == text))  # fmt: skip
 
         assert shop.find(predicate).is_empty()
+
+
+def test_a_fork_is_asked_over_its_whole_course(shop):
+    """What was before a fork counts in it, its own first state wins, and shared steps are told once."""
+    good, fork, again = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 4, 5))
+    left = History("planner", id=fork)
+    left.events = {3: call("cancel")}
+    left.patches = {2: [{"op": "add", "path": "/cart", "value": {"total": 7}}]}
+    below = History("planner", id=again)
+    below.events = {4: call("cancel")}
+    write(shop.store, [left, below])
+    with shop.store.raw() as connection:
+        for run, parent, at in ((fork, good, 2), (again, fork, 3)):
+            connection.execute(
+                "UPDATE workbench.agent_executions SET parent_execution_id = %s, forked_at_step = %s,"
+                ' metadata = metadata || \'{"link": "forked"}\' WHERE id = %s',
+                [parent, at, run],
+            )
+    cancel = wb.event("tool_call", name="cancel")
+
+    found = [
+        steps(shop.find(VERIFY.then(cancel, within=3))),
+        steps(shop.find(VERIFY.then(cancel), again)),
+        steps(shop.find(REFUND.then(cancel) & (wb.state("cart.total") == 7))),
+        steps(shop.find(wb.state("cart.total") == 7, [fork, again])),
+        steps(shop.find(wb.event("tool_call").at_least(3), first=True)),
+        steps(shop.find((wb.state("cart.total") > 100).begins())),
+    ]
+
+    both = [(4, 3), (5, 4)]
+    assert found == [[(4, 3)], [(5, 4)], both, both, [(1, 3), *both], [(1, 2), (2, 0)]]

@@ -22,8 +22,8 @@ SLOW = settings(
 paths = st.lists(st.sampled_from([*KEYS, "-1", "01", "+1"]), max_size=3).map(tuple)
 
 
-def of_run(run: str) -> sql.Composable:
-    return sql.SQL("WHERE s.execution_id = {}::uuid").format(sql.Literal(run))
+def of_run(run: str) -> list[sql.Composable]:
+    return [sql.SQL("s.execution_id = {}::uuid").format(sql.Literal(run))]
 
 
 def filled(rows: pl.DataFrame, steps: list[int]) -> list:

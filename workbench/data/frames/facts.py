@@ -22,6 +22,7 @@ from workbench._predicates import nodes, paths, words
 from workbench._predicates.nodes import Column, Comparison, Event, EventValue, Literal, Predicate, Run, State
 from workbench._predicates.paths import MISSING
 from workbench.data.frames import filters
+from workbench.data.frames.forks import past
 from workbench.data.frames.state_paths import looked_up, state_values
 from workbench.data.frames.steps import STEPS, Flags, Keys, Leaf, Steps
 
@@ -57,13 +58,27 @@ class Facts:
         ``id``, and a column of JSON text named as each column of the run that is asked for; numbered from 0.
     chosen
         SQL of the ids of these runs; ``None`` = all that there are.
+
+    Notes
+    -----
+    The steps that a fork shares are read with those of the run it left, which gets a number behind the runs chosen, and
+    stand in the fork as well: what is asked of a fork is asked of its whole course.
     """
 
     def __init__(self, transport: Transport, runs: pl.DataFrame, chosen: sql.Composable | None) -> None:
         self.transport = transport
+        self.n_chosen = len(runs)
+        shared = past(transport, chosen).filter(pl.col("fork").is_in(runs["id"].implode()))
+        others = shared.select(id=pl.col("run").unique()).join(runs, on="id", how="anti")
+        runs = pl.concat([runs, others], how="diagonal")
         self.runs = runs
         self.n_runs = len(runs)
+        if chosen is not None and len(others):
+            known = sql.SQL("SELECT unnest({}::uuid[])").format(sql.Literal(others["id"].to_list()))
+            chosen = sql.SQL("{} UNION ALL {}").format(chosen, known)
         self.chosen = chosen
+        number = {run: n for n, run in enumerate(runs["id"])} if len(shared) else {}
+        self._shared = [(number[fork], number[run], after, until) for fork, run, after, until in shared.iter_rows()]
         self._numbers = pl.DataFrame({"run": runs["id"], "number": np.arange(len(runs), dtype=np.int64)})
         self._states: dict[str, Coded] = {}
         self._keys: dict[str, Keys] = {}
@@ -125,9 +140,18 @@ class Facts:
         """The steps of all its events and changes."""
         return np.unique(np.concatenate([self._keys[repr(n)] for n in predicate.walk() if repr(n) in self._keys]))
 
+    def own(self, keys: Keys) -> Flags:
+        """Which steps are of the runs chosen, and of forks behind those that they share."""
+        shared = np.full(self.n_runs, -1, np.int64)
+        for fork, _, _, until in self._shared:
+            shared[fork] = max(shared[fork], until)
+        return (keys < self.n_chosen * STEPS) & (keys % STEPS > shared[keys // STEPS])
+
     def all_steps(self, wanted: Flags) -> Keys:
         """Every step of the runs wanted that has an event or a state."""
-        ids = None if wanted.sum() > self.n_runs / 2 else self.runs["id"].filter(pl.Series(wanted)).to_list()
+        read = wanted.copy()
+        read[[run for fork, run, _, _ in self._shared if wanted[fork]]] = True
+        ids = None if read.sum() > self.n_runs / 2 else self.runs["id"].filter(pl.Series(read)).to_list()
         found = []
         for table in ("observability_events", "execution_snapshots"):
             query = sql.SQL("SELECT e.execution_id AS run, e.step_number::bigint AS step FROM {} e{}").format(
@@ -140,9 +164,13 @@ class Facts:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _where(self, alias: str, *conditions: sql.Composable, ids: Sequence[str] | None = None) -> sql.Composable:
+        return filters.all_of([*conditions, *self._of_runs(alias, ids)])
+
+    def _of_runs(self, alias: str, ids: Sequence[str] | None = None) -> list[sql.Composable]:
         run = sql.SQL("{}.execution_id").format(sql.Identifier(alias))
-        of_runs = [] if self.chosen is None else [sql.SQL("{} IN ({})").format(run, self.chosen)]
-        return filters.all_of([*conditions, *(of_runs if ids is None else [filters.ids(run, ids)])])
+        if ids is not None:
+            return [filters.ids(run, ids)]
+        return [] if self.chosen is None else [sql.SQL("{} IN ({})").format(run, self.chosen)]
 
     def _numbered(self, rows: pl.DataFrame) -> tuple[Keys, NDArray[np.int64]]:
         """Keys of rows with ``run`` and ``step``, sorted, and the rows they are of; none of runs not asked for."""
@@ -150,12 +178,28 @@ class Facts:
         keys = (number["number"] * STEPS + rows["step"]).fill_null(-1).to_numpy()
         order = np.argsort(keys, kind="stable") if (keys[1:] < keys[:-1]).any() else np.arange(len(keys))
         order = order[np.searchsorted(keys[order], 0) :]
-        return keys[order], order
+        keys = keys[order]
+        return self._with_shared(keys, order) if self._shared else (keys, order)
+
+    def _with_shared(self, keys: Keys, order: NDArray[np.int64]) -> tuple[Keys, NDArray[np.int64]]:
+        """The same and, for each fork, what it shares; its own comes behind that at the same step.
+
+        The first state of a fork stands at the step it was forked at, as that of the run it left does.
+        """
+        all_keys, all_order = [], []
+        for fork, run, after, until in self._shared:
+            part = slice(*np.searchsorted(keys, [run * STEPS + max(after, 0), run * STEPS + until + 1]))
+            all_keys.append(keys[part] + (fork - run) * STEPS)
+            all_order.append(order[part])
+        together = np.concatenate([*all_keys, keys])
+        place = np.argsort(together, kind="stable")
+        return together[place], np.concatenate([*all_order, order])[place]
 
     def _state(self, column: State) -> Coded:
-        rows = state_values(self.transport, column.keys, where=self._where("s"))
+        rows = state_values(self.transport, column.keys, where=self._of_runs("s"))
         keys, order = self._numbered(rows)
-        return Coded(keys, rows["value"][order])
+        last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]  # a fork's own first state, not the one it shares
+        return Coded(keys[last], rows["value"][order[last]])
 
     def _events(self, event: Event) -> Keys:
         query = sql.SQL("SELECT e.execution_id AS run, e.step_number::bigint AS step FROM {}{}").format(

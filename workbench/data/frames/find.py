@@ -38,7 +38,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "task": pl.String,
 }
 _NAMED = 1_000  # runs that are named one by one in SQL
-_LABELLED = 20_000  # steps that are named one by one in SQL
+_LABELLED = 20_000  # steps whose events are asked for in one query
 _LABEL_LENGTH = 160
 _VALUE_LENGTH = 60
 
@@ -82,6 +82,11 @@ def find(
         several; null where it has none) ``event_type``, ``name``, and ``label``, one line of what it says; ``matched``,
         what of the predicate holds there, with the values of the state; ``agent_type`` and ``task`` of the run.
 
+    Notes
+    -----
+    A fork is looked at from its very beginning, in the run it left; its rows are those behind the step it was forked
+    at, so a shared step is told once.
+
     Raises
     ------
     ConfigurationError
@@ -91,13 +96,14 @@ def find(
     limit = _checked(limit)
     runs, facts = _facts(frames, asked, run, chosen)
     if after is not None:
-        runs, facts, behind = _go_on(runs, facts, after)
+        runs, facts, behind = _go_on(runs, facts, facts.chosen, after)
     else:
         behind = -1
     facts.read(asked)
     keys = facts.happened(asked) if is_sparse(asked) else facts.all_steps(candidates(asked, facts.may_hold))
     steps = Steps(keys)
     flags = holds(asked, steps, facts.leaf)
+    flags = flags & facts.own(keys)
     if first:
         flags = flags & (steps.counted(flags) == 1)
     flags &= keys > behind
@@ -163,7 +169,9 @@ def _ids(frames: Frames, runs: pl.DataFrame, given: Mapping[str, Any]) -> sql.Co
     return sql.SQL("SELECT x.id FROM ({}) x").format(frames.chosen("executions", given))
 
 
-def _go_on(runs: pl.DataFrame, facts: Facts, after: Any) -> tuple[pl.DataFrame, Facts, int]:
+def _go_on(
+    runs: pl.DataFrame, facts: Facts, chosen: sql.Composable | None, after: Any
+) -> tuple[pl.DataFrame, Facts, int]:
     """The runs from that of the last row on, and the key of that row among them."""
     try:
         run, step = (after["execution_id"], after["step_number"]) if isinstance(after, Mapping) else after
@@ -177,7 +185,7 @@ def _go_on(runs: pl.DataFrame, facts: Facts, after: Any) -> tuple[pl.DataFrame, 
     if places is None:
         raise NotFoundError(f"after={after!r}: the run is not among those chosen. Keep the filters of the first page.")
     rest = runs.slice(places)
-    return rest, Facts(facts.transport, rest, facts.chosen), last
+    return rest, Facts(facts.transport, rest, chosen), last
 
 
 # ---------------------------------------------------------------- the frame
@@ -227,18 +235,17 @@ _SAID = (
 _LABELS = (
     "SELECT DISTINCT ON (e.execution_id, e.step_number) e.execution_id, e.step_number::bigint AS step_number,"
     " e.event_type, e.name, left(regexp_replace(left(" + _SAID + ", {}), '\\s+', ' ', 'g'), {}) AS label"
-    " FROM workbench.observability_events e {} ORDER BY e.execution_id, e.step_number, e.id"
+    " FROM workbench.observability_events e JOIN unnest({}::uuid[], {}::int[]) AS w(run, step)"
+    " ON e.execution_id = w.run AND e.step_number = w.step ORDER BY e.execution_id, e.step_number, e.id"
 )
 
 
 def _labels(frames: Frames, rows: pl.DataFrame) -> pl.DataFrame:
     """One line for the event of each step."""
-    if len(rows) <= _LABELLED:
-        where = sql.SQL(
-            "JOIN unnest({}::uuid[], {}::int[]) AS w(execution_id, step_number) USING (execution_id, step_number)"
-        ).format(sql.Literal(rows["execution_id"].to_list()), sql.Literal(rows["step_number"].to_list()))
-    else:
-        where = filters.all_of([filters.ids(sql.SQL("e.execution_id"), rows["execution_id"].unique())])
-    query = sql.SQL(_LABELS).format(sql.Literal(_LABEL_LENGTH * 4), sql.Literal(_LABEL_LENGTH), where)
-    names = ("execution_id", "step_number", "event_type", "name", "label")
-    return frames.transport.fetch(query, {name: SCHEMA[name] for name in names})
+    schema = {name: SCHEMA[name] for name in ("execution_id", "step_number", "event_type", "name", "label")}
+    length = sql.Literal(_LABEL_LENGTH * 4), sql.Literal(_LABEL_LENGTH)
+    found = []
+    for part in rows.select("execution_id", "step_number").iter_slices(_LABELLED):
+        runs, steps = (sql.Literal(column.to_list()) for column in part)
+        found.append(frames.transport.fetch(sql.SQL(_LABELS).format(*length, runs, steps), schema))
+    return pl.concat(found)
