@@ -277,6 +277,32 @@ def test_codex_counts_behind_the_answer(bench: Workbench):
     ]  # fmt: skip
 
 
+def test_prompts_and_reasoning_in_turn(bench: Workbench):
+    """Over many turns the context of a call is what its prompts, answers and this turn's reasoning say."""
+    steps: list[Step] = []
+    seen: list[str] = []
+    expected: dict[int, list[str]] = {}
+    for n in range(12):
+        seen = [text for text in seen if not text.startswith("r")] + [f"u{n}"]
+        steps.append(said("user", f"u{n}"))
+        expected[len(steps)] = list(seen)
+        if n % 3:
+            steps += [Step("reasoning", role="assistant", text=f"r{n}"), call("c"), result("c", f"t{n}")]
+            seen += [f"r{n}", '{"arguments":null,"name":"look"}', f"t{n}"]
+            expected[len(steps)] = list(seen)
+        steps.append(said("assistant", f"a{n}"))
+        seen.append(f"a{n}")
+    run = stored(bench, steps)
+
+    calls = bench.context(run)
+    assert calls["step_number"].to_list() == list(expected)
+    for at, texts_then in expected.items():
+        frame = bench.context(run, at)
+        assert frame.filter(frame["position"].is_not_null())["text"].to_list() == texts_then
+    assert calls["broke_at"].null_count() == len(calls)
+    assert calls["n_dropped"].sum() == 7  # no prompt follows the last turn
+
+
 def test_forks(bench: Workbench):
     """A fork's context holds what was said before it, in the run that it left."""
     run = stored(bench, [said("user", "go"), said("assistant", "left"), said("user", "no, right")])
@@ -315,6 +341,8 @@ def test_errors(bench: Workbench):
         bench.context(run, 1)
     with pytest.raises(NotFoundError, match="has no step 9; its steps are 0 to 2"):
         bench.context(run, 9)
+    with pytest.raises(NotFoundError, match="has no step 9"):
+        bench.context(run, 9, agent="clerk")
     with pytest.raises(ConfigurationError, match="chars=0 must be"):
         bench.context(run, chars=0)
     with bench.record(agent_type="x") as other:

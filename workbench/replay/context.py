@@ -106,28 +106,30 @@ def context(
     if isinstance(chars, bool) or not isinstance(chars, int) or chars < 1:
         raise ConfigurationError(f"chars={chars!r} must be a whole number, 1 or more.", value=chars)
     run_id = frames.run_id(run)
+    if step is not None:
+        with frames.store.raw() as connection:
+            check_step(connection, run_id, step)
     events = list(_events(frames, run_id))
-    lane = agent if step is None else _lane_of(frames, run_id, events, step, agent)
-    seen = (one for one in _measured(events) if lane is None or one.call.agent == lane)
+    told = [(call.agent, call.step_number) for call in calls(events)]
+    lanes = list(dict.fromkeys(lane for lane, _ in told))
+    if agent is not None and agent not in lanes:
+        there_are = f"There are: {', '.join(lanes)}." if lanes else "The run has no model calls."
+        raise NotFoundError(f"No model call of {agent!r} in execution {run_id}. {there_are}", agent=agent)
     if step is None:
-        rows = [one.row() for one in seen]
-        if agent is not None and not rows:
-            raise NotFoundError(f"No model call of {agent!r} in execution {run_id}. {_lanes(events)}", agent=agent)
+        rows = [seen.row() for seen in _measured(events) if agent in (None, seen.call.agent)]
         return pl.DataFrame(rows, schema=CALLS, orient="row").sort("step_number")
-    found, first = None, None
-    for one in seen:
-        if one.call.step_number > step:
-            first = one.call.step_number
-            break
-        found = one.rows(chars)
-    if found is None:
-        there_is = "it has none at all" if first is None else f"the first is at step {first}"
+    lane = agent or _lane_of(run_id, events, step, lanes)
+    steps = [number for name, number in told if name == lane]
+    at = max((number for number in steps if number <= step), default=None)
+    if at is None:
+        there_is = f"the first is at step {steps[0]}" if steps else "it has none at all"
         raise NotFoundError(
             f"Execution {run_id} has no model call at or before step {step}; {there_is}. See bench.context(run).",
             execution_id=run_id,
             step=step,
         )
-    return pl.DataFrame(found, schema=MESSAGES, orient="row")
+    rows = next(s.rows(chars) for s in _measured(events) if (s.call.agent, s.call.step_number) == (lane, at))
+    return pl.DataFrame(rows, schema=MESSAGES, orient="row")
 
 
 def _events(frames: Frames, run: str) -> Iterator[dict[str, Any]]:
@@ -144,14 +146,8 @@ def _events(frames: Frames, run: str) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _lane_of(frames: Frames, run: str, events: Sequence[dict[str, Any]], step: int, agent: str | None) -> str | None:
-    with frames.store.raw() as connection:
-        check_step(connection, run, step)
-    lanes = list(dict.fromkeys(call.agent for call in calls(events)))
-    if agent is not None:
-        if agent not in lanes:
-            raise NotFoundError(f"No model call of {agent!r} in execution {run}. {_lanes(events)}", agent=agent)
-        return agent
+def _lane_of(run: str, events: Sequence[dict[str, Any]], step: int, lanes: list[str]) -> str | None:
+    """The lane that a step is of, where a model answers in it; else the main one."""
     here = next((event for event in events if event["step_number"] == step), None)
     if here is not None and isinstance(here["data"].get("extra"), dict) and here["data"]["extra"].get("is_off_branch"):
         raise NotFoundError(
@@ -159,13 +155,7 @@ def _lane_of(frames: Frames, run: str, events: Sequence[dict[str, Any]], step: i
             execution_id=run,
             step=step,
         )
-    main = lanes[0] if lanes else None
-    return here["agent"] if here is not None and here["agent"] in lanes else main
-
-
-def _lanes(events: Sequence[dict[str, Any]]) -> str:
-    lanes = dict.fromkeys(call.agent for call in calls(events))
-    return f"There are: {', '.join(lanes)}." if lanes else "The run has no model calls."
+    return here["agent"] if here is not None and here["agent"] in lanes else next(iter(lanes), None)
 
 
 # ---------------------------------------------------------------- tokens and differences
@@ -218,7 +208,7 @@ class _Seen:
         call, told = self.call, "estimated" if self.total is None else "scaled"
         added, dropped = Counter(one.key for one in self.added), list(self.dropped)
         lost = {id(one) for one in dropped}
-        gone = {n: one for n, one in enumerate(self._before()) if id(one) in lost}
+        gone = {n: one for n, one in enumerate(call.old, call.n_known) if id(one) in lost}
         rows: list[tuple[Any, ...]] = []
         if self.unrecorded:
             is_kept = None if self.before is None else "kept"
@@ -236,9 +226,6 @@ class _Seen:
             rows.append(self._told(one, len(rows), change, n < self.prefix, told, chars))
         how = "dropped" if call.compacted_at is None else "compacted"
         return rows + [self._told(one, None, how, False, told, chars) for one in dropped]
-
-    def _before(self) -> Sequence[Message]:
-        return () if self.before is None else self.before.call.messages[: self.before.call.n_messages]
 
     def _told(
         self, one: Message, position: int | None, change: str | None, in_prefix: bool, told: str, chars: int
@@ -272,8 +259,8 @@ def _compared(call: Call, before: _Seen | None, first_seen: dict[int, int]) -> _
             first_seen.setdefault(one.key, call.step_number)
     if before is None:
         return _Seen(call, None, 0, False, list(call.messages[: call.n_messages]), [], first_seen)
-    known = call.n_known if before.call.is_reconstructed else 0
-    old, new = before.call.messages[known : before.call.n_messages], call.messages[known : call.n_messages]
+    known, old = call.n_known, call.old
+    new = call.messages[known : call.n_messages]
     same = _common(old, new)
     # Reasoning that is dropped moves nothing that a cache holds.
     rest = [one for one in old[same:] if one.kind != "reasoning"]
@@ -360,7 +347,7 @@ def _weight(messages: Sequence[Message]) -> float:
 
 def _front(seen: _Seen) -> float:
     """Tokens of the messages in front of the first difference."""
-    messages = seen.call.messages[: seen.call.n_messages]
-    if seen.before is not None and not seen.is_broken and seen.call.is_reconstructed and not seen.dropped:
-        return sum(seen.sums.values()) - _weight(messages[seen.prefix :])
-    return _weight(messages[: seen.prefix])
+    call = seen.call
+    if call.is_reconstructed:  # what is behind it is short
+        return sum(seen.sums.values()) - _weight(call.messages[seen.prefix : call.n_messages])
+    return _weight(call.messages[: seen.prefix])

@@ -57,6 +57,8 @@ class Call:
         Put together from the conversation.
     n_known
         So many messages at the front are those of the call before in this lane; behind them one has to compare.
+    old
+        What the call before was given behind those.
     compacted_at
         The step that compacted the conversation since the call before in this lane.
     """
@@ -71,6 +73,7 @@ class Call:
     n_messages: int
     is_reconstructed: bool
     n_known: int = 0
+    old: Sequence[Message] = ()
     compacted_at: int | None = None
 
 
@@ -86,8 +89,8 @@ def estimated(text: str) -> int:
 def calls(events: Iterable[Mapping[str, Any]]) -> Iterator[Call]:
     """The model calls of a run, in order, from its events with ``data`` parsed.
 
-    The ``messages`` of a reconstructed context are shared with the calls behind it: a call's own are the first
-    ``n_messages``.
+    The ``messages`` of a reconstructed context go on to grow and change: a call's own are the first ``n_messages``, as
+    long as the next call is not asked for.
     """
     lanes: dict[str, _Lane] = {}
     events = list(events)
@@ -141,6 +144,7 @@ class _Lane:
         self._compacted_at: int | None = None
         self._steps: dict[str, int] = {}  # of pi's entries, which a compaction names
         self._n_known = 0  # messages at the front that the call before was given too
+        self._old: list[Message] = []  # what it was given behind them
         self._has_calls = False  # model calls are events of their own here
 
     def take(self, event: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Call]:
@@ -217,20 +221,27 @@ class _Lane:
         step = event["step_number"]
         self._open = Call(
             step, step, self.name, event["id"], data.get("model"), data.get("usage") or {}, given, len(given),
-            is_reconstructed, self._n_known if is_reconstructed else 0, self._compacted_at,
+            is_reconstructed, self._n_known, self._old, self._compacted_at,
         )  # fmt: skip
-        self._compacted_at, self._n_known = None, len(given) if is_reconstructed else 0
+        self._compacted_at = None
+        # A recorded input is no part of the conversation here: the next call is compared with all of it.
+        self._n_known, self._old = (len(given), []) if is_reconstructed else (0, list(given))
 
     def _add(self, message: Message, step: int | None) -> None:
         if message.kind == "user" and self._reasoning:
             first = self._reasoning[0]
-            # A new list: the calls before keep theirs.
-            kept = [one for one in self._messages[first:] if one.kind != "reasoning"]
-            self._messages = [*self._messages[:first], *kept] if first else kept
-            self._reasoning, self._n_known = [], min(self._n_known, first)
+            self._forget(first)
+            self._messages[first:] = [one for one in self._messages[first:] if one.kind != "reasoning"]
+            self._reasoning = []
         if message.kind == "reasoning":
             self._reasoning.append(len(self._messages))
         self._messages.append(message)
+
+    def _forget(self, first: int) -> None:
+        """The messages from a position on change: keep what the call before was given of them."""
+        if first < self._n_known:
+            self._old = [*self._messages[first : self._n_known], *self._old]
+            self._n_known = first
 
     def _compact(self, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """The conversation begins anew, with what the source says was kept of it."""
@@ -245,7 +256,8 @@ class _Lane:
             first = self._steps.get(str(extra.get("firstKeptEntryId"))) if isinstance(extra, dict) else None
             if first is not None:
                 kept += [m for m in self._messages if m.step_number is not None and m.step_number >= first]
-        self._messages, self._reasoning, self._compacted_at, self._n_known = kept, [], step, 0
+        self._forget(0)
+        self._messages, self._reasoning, self._compacted_at = kept, [], step
 
 
 # ---------------------------------------------------------------- messages
