@@ -134,7 +134,9 @@ class Workbench:
     def frames(self) -> Frames:
         """Postgres → Polars."""
         from .data.frames.load import Frames
+        from .data.frames.settled import settle
 
+        settle(self.store)
         return Frames(self.store)
 
     @takes(ExecutionFilters)

@@ -59,6 +59,7 @@ class Store:
         self.server = server
         self._closed = False
         self._at_close: list[Callable[[], None]] = []
+        self._at_read: list[Callable[[], None]] = []
         _open.add(self)
         if server is not None:
             _servers.add(server)
@@ -238,6 +239,15 @@ class Store:
         """Call ``action`` before the pool is closed: for what a room keeps open on this store."""
         self._at_close.append(action)
 
+    def before_read(self, action: Callable[[], None]) -> None:
+        """Call ``action`` before frames are read: for what a room writes behind the back of its caller."""
+        self._at_read.append(action)
+
+    def settle(self) -> None:
+        """Write what waits to be written, so that who reads now sees all that was done before in this process."""
+        for action in list(self._at_read):
+            action()
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailableError("This workbench is closed. Open it again with workbench.connect().")
@@ -285,6 +295,7 @@ def _forget_in_child() -> None:
     """A forked child shares its parent's sockets: it makes connections of its own, and closes none of the parent's."""
     for store in list(_open):
         store._at_close.clear()
+        store._at_read.clear()
         for name in ("direct_url", "adbc_uri", "_reader_uri"):  # they hold the parent's process id
             store.__dict__.pop(name, None)
         if "engine" in store.__dict__:

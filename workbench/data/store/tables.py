@@ -369,6 +369,80 @@ step_notes = sa.Table(
     sa.Index(None, "event_id"),
 )
 
+graph_threads = sa.Table(
+    "graph_threads",
+    metadata,
+    _id(),
+    sa.Column("thread_id", sa.Text, nullable=False, comment="as the agent's own code calls it"),
+    sa.Column("agent_type", sa.Text),
+    _time("changed_at", default="clock_timestamp()"),
+    sa.Column("changed", sa.BigInteger, nullable=False, server_default=sa.text("1"), comment="counts the changes"),
+    sa.Column(
+        "mirrored",
+        sa.BigInteger,
+        nullable=False,
+        server_default=sa.text("0"),
+        comment="the change up to which the runs tell",
+    ),
+    sa.Column(
+        "executions",
+        pg.ARRAY(pg.UUID(as_uuid=True)),
+        nullable=False,
+        server_default=sa.text("'{}'::uuid[]"),
+        comment="the runs that tell of it",
+    ),
+    sa.UniqueConstraint("thread_id"),
+    sa.Index("ix_graph_threads_behind", "changed_at", postgresql_where=sa.text("mirrored < changed")),
+)
+
+graph_values = sa.Table(
+    "graph_values",
+    metadata,
+    _ref("thread", "graph_threads", "CASCADE", primary_key=True),
+    sa.Column("digest", pg.BYTEA, primary_key=True, comment="of kind and bytes of the value"),
+    sa.Column("base", pg.BYTEA, comment="digest of the value that data builds on; null where it is whole"),
+    sa.Column("position", sa.Integer, nullable=False, comment="in its line of versions, from the last whole value on"),
+    sa.Column("kind", sa.Text, nullable=False, comment="what the serializer calls it, e.g. msgpack"),
+    sa.Column("data", pg.BYTEA, nullable=False),
+)
+
+graph_checkpoints = sa.Table(
+    "graph_checkpoints",
+    metadata,
+    _ref("thread", "graph_threads", "CASCADE", primary_key=True),
+    sa.Column("namespace", sa.Text(collation="C"), primary_key=True),
+    sa.Column("checkpoint_id", sa.Text(collation="C"), primary_key=True),
+    sa.Column("parent_id", sa.Text(collation="C")),
+    sa.Column("run_id", sa.Text, comment="metadata.run_id"),
+    _json("metadata", default="{}"),
+    sa.Column(
+        "channels", pg.JSONB, nullable=False, comment="channel → digest of its value; null: it is in the document"
+    ),
+    sa.Column("kind", sa.Text, nullable=False, comment="what the serializer calls the document"),
+    sa.Column("document", pg.BYTEA, nullable=False, comment="zstd of checkpoint and metadata as they were put"),
+    _time("created_at", default="clock_timestamp()"),
+    sa.Index(None, "checkpoint_id"),
+    sa.Index(None, "run_id", postgresql_where=sa.text("run_id IS NOT NULL")),
+)
+
+graph_writes = sa.Table(
+    "graph_writes",
+    metadata,
+    _ref("thread", "graph_threads", "CASCADE", primary_key=True),
+    sa.Column("namespace", sa.Text(collation="C"), primary_key=True),
+    sa.Column("checkpoint_id", sa.Text(collation="C"), primary_key=True),
+    sa.Column("task_id", sa.Text(collation="C"), primary_key=True),
+    sa.Column("idx", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task_path", sa.Text(collation="C"), nullable=False, server_default=sa.text("''")),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("data", pg.BYTEA, nullable=False, comment="zstd"),
+)
+
+for _table, _column in ((graph_values, "data"), (graph_checkpoints, "document"), (graph_writes, "data")):
+    _packed = sa.DDL(f"ALTER TABLE {SCHEMA}.{_table.name} ALTER COLUMN {_column} SET STORAGE EXTERNAL")
+    event.listen(_table, "after_create", _packed)  # packed already
+
 secrets = sa.Table(
     "secrets",
     metadata,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from workbench._delta import diff
 from workbench.data.ingest.formats.langgraph_branch import Point, branch, judge, n_branches, set_durations
 from workbench.data.ingest.formats.langgraph_message import message_step
 from workbench.data.ingest.formats.langgraph_tables import Encoded, Row, Tables, Write
-from workbench.data.ingest.formats.langgraph_values import TYPE, decode, is_message, opaque
+from workbench.data.ingest.formats.langgraph_values import TYPE, Memo, decode, is_message, opaque
 from workbench.data.ingest.normal import BadLine, Run, State, Step, total
 from workbench.data.ingest.reading.chat import count, elements, known, last_answer, mapping, text_or_none, title
 from workbench.data.ingest.reading.identity import digest
@@ -44,9 +44,14 @@ _OFF = "not on the branch of the newest checkpoint: kept and marked is_off_branc
 _DELTA = "kept by the graph as changes for its own reducer: the state has the channel only where a snapshot was stored"
 
 
-def read_thread(tables: Tables, thread: str, source: Source) -> Iterator[Run | BadLine]:
-    """The runs of a thread, the graph's own first, after what could not be read of it."""
-    found = _Thread(thread, source)
+def read_thread(
+    tables: Tables, thread: str, source: Source, *, names: Callable[[str], str] | None = None
+) -> Iterator[Run | BadLine]:
+    """The runs of a thread, the graph's own first, after what could not be read of it.
+
+    ``names`` gives the run of a namespace its id, where the thread's own would not do.
+    """
+    found = _Thread(thread, source, names)
     for row in tables.rows(thread):
         found.take(row)
         yield from found.bad
@@ -75,8 +80,10 @@ class _Space:
 class _Thread:
     """The runs of one thread while its checkpoints come in."""
 
-    def __init__(self, thread: str, source: Source) -> None:
+    def __init__(self, thread: str, source: Source, names: Callable[[str], str] | None = None) -> None:
         self._thread = thread
+        self._names = names
+        self._memo = Memo()
         self._source = source
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}  # message id → digests of what it said
@@ -135,7 +142,7 @@ class _Thread:
 
     def _decode(self, encoded: Encoded, what: str) -> Any:
         try:
-            return decode(*encoded, self._noted)
+            return decode(*encoded, self._noted, self._memo)
         except ValueError as error:
             self._is_bad(what, str(error), encoded[1])
             return opaque(*encoded, str(error))
@@ -217,7 +224,7 @@ class _Thread:
                     self._message(message, f"{channel}:{position}", row, point, space)
 
     def _message(self, message: dict[str, Any], place: str, row: Row, point: Point, space: _Space) -> None:
-        content = digest(message)
+        content = self._memo.digest(message)
         own = text_or_none(message.get("id"))
         if own is None:
             key = f"{place}:{content}"
@@ -350,6 +357,8 @@ class _Thread:
 
     def _id(self, namespace: str) -> str:
         """The id of a run. A short thread id ("1") is that of many databases: its first checkpoint tells them apart."""
+        if self._names is not None:
+            return self._names(namespace)
         own = self._thread if _UUID.fullmatch(self._thread) else f"{self._thread}@{self._first}"
         return f"{own}/{namespace}" if namespace else own
 

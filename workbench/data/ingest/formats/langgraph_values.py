@@ -17,6 +17,7 @@ from uuid import UUID
 
 import orjson
 
+from workbench.data.ingest.reading.identity import digest
 from workbench.data.ingest.reading.parse import parse
 
 TYPE = "__type__"
@@ -51,13 +52,48 @@ _ROLES = {
 }
 
 
-def decode(kind: str | None, data: bytes | None, noted: Callable[[str], object]) -> Any:
+class Memo:
+    """Objects that were decoded before: a channel that grows has the same messages in each of its versions.
+
+    What is found here is shared by all values that hold it: treat it as frozen.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, bytes], Any] = {}
+        self._digests: dict[int, str | None] = {}  # by the identity of what is kept in the other
+
+    def of(self, code: int, data: bytes, decoded: Callable[[int, bytes], Any]) -> Any:
+        """The object of these bytes."""
+        key = (code, data)
+        if key not in self._found:
+            found = self._found[key] = decoded(code, data)
+            if isinstance(found, (dict, list)):
+                self._digests[id(found)] = None
+        return self._found[key]
+
+    def has(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        return id(value) in self._digests
+
+    def digest(self, value: Any) -> str:
+        """As :func:`workbench.data.ingest.reading.identity.digest`, worked out once."""
+        known = self._digests.get(id(value))
+        if known is None:
+            known = digest(value)
+            if id(value) in self._digests:
+                self._digests[id(value)] = known
+        return known
+
+
+def decode(kind: str | None, data: bytes | None, noted: Callable[[str], object], memo: Memo | None = None) -> Any:
     """The value of ``(type, bytes)`` as JSON.
 
     Parameters
     ----------
     noted
         Told, once per value, what is stored otherwise than it was.
+    memo
+        What was decoded before; without one, everything is decoded anew.
 
     Raises
     ------
@@ -68,7 +104,7 @@ def decode(kind: str | None, data: bytes | None, noted: Callable[[str], object])
     if kind in (None, "null", "empty"):
         return None
     if kind == "msgpack":
-        return _Msgpack(noted).value(data)
+        return _Msgpack(noted, memo).value(data)
     if kind == "json":
         parsed = parse(data)
         for change in parsed.changed:
@@ -104,20 +140,24 @@ _ROLE_OF |= {f"{name}Chunk": role for name, role in _ROLES.items() if role != "r
 class _Msgpack:
     """One value: how deep its extension types are nested, and what was noted of it."""
 
-    def __init__(self, noted: Callable[[str], object]) -> None:
+    def __init__(self, noted: Callable[[str], object], memo: Memo | None = None) -> None:
         self._noted = noted
+        self._memo = memo
         self._depth = 0
 
     def value(self, data: bytes) -> Any:
         import ormsgpack
 
         try:
-            found = ormsgpack.unpackb(data, ext_hook=self._extension, option=ormsgpack.OPT_NON_STR_KEYS)
+            found = ormsgpack.unpackb(data, ext_hook=self._known, option=ormsgpack.OPT_NON_STR_KEYS)
             return self._plain(found)
         except RecursionError:
             raise ValueError("not msgpack that can be read: nested too deeply") from None
         except ValueError as error:  # MsgpackDecodeError, and what was raised inside
             raise ValueError(f"not msgpack: {str(error).removeprefix('not msgpack: ')}") from error
+
+    def _known(self, code: int, data: bytes) -> Any:
+        return self._extension(code, data) if self._memo is None else self._memo.of(code, data, self._extension)
 
     def _extension(self, code: int, data: bytes) -> Any:
         if not _ONE <= code <= _DELTA:
@@ -160,6 +200,8 @@ class _Msgpack:
 
     def _plain(self, value: Any) -> Any:
         """The value with keys that JSON has; bytes and what else JSON lacks are told apart from texts."""
+        if self._memo is not None and self._memo.has(value):
+            return value
         if isinstance(value, dict):
             return self._keyed(value)
         if isinstance(value, (list, tuple)):

@@ -7,6 +7,7 @@ of one run may lie in several files and come in any order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ FORMAT = "otlp"
 TITLE = "OpenTelemetry traces, logs and metrics: OTLP JSON, JSON lines, protobuf"
 
 _PROTOBUF_NAMES = (".pb", ".binpb", ".protobuf", ".otlp")
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # a trace id is written 0x0a 0x10, a span id 0x12 0x08
 _PROTOBUF_SIGNS = (b"service.name", b"telemetry.sdk", b"gen_ai.")
 
 HAS_PARENTS = True  # a trace may link to another
@@ -32,7 +34,7 @@ HAS_PARENTS = True  # a trace may link to another
 
 def detect(head: Head) -> float:
     """Certainty that a file holds OTLP requests."""
-    if head.data.lstrip()[:1] in (b"{", b"["):
+    if _is_json(head):
         is_ours = any(is_request(record) for record in head.records) or not head.keys.isdisjoint(_JSON_KEYS)
         return 0.95 if is_ours else 0.0
     # Field 1 of every request is a list of messages (0x0a), bare or behind a four-byte length.
@@ -109,7 +111,7 @@ def _add(known: dict[str, Any], item: Span | LogRecord | Point, source: Source) 
 
 def _items(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
     head = source.head
-    if head.data.lstrip()[:1] not in (b"{", b"["):
+    if not _is_json(head):
         yield from _protobuf(source)
     elif _is_lines(head):
         yield from _lines(source, raw)
@@ -120,6 +122,11 @@ def _items(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
                 yield from from_json(request)
             else:
                 yield BadLine(None, "not an OTLP request: no resourceSpans, resourceLogs or resourceMetrics")
+
+
+def _is_json(head: Head) -> bool:
+    """Whether a file is text: a request in protobuf may begin like one, with 0x0a and the length of 91 or 123."""
+    return head.data.lstrip()[:1] in (b"{", b"[") and not _NO_TEXT.search(head.data)
 
 
 def _protobuf(source: Source) -> Iterator[Item]:

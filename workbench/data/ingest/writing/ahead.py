@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, Self
 
 _WAITING = 3  # calls; their arguments are in memory
@@ -41,7 +42,8 @@ class Ahead:
             What an earlier call raised; this one is not made.
         """
         self._wait(_WAITING)
-        self._calls.append(self._thread.submit(call, *arguments))
+        # With the caller's context: what it says of tracing holds for what is done for it.
+        self._calls.append(self._thread.submit(copy_context().run, call, *arguments))
 
     def finish(self) -> None:
         """Wait until all is done.

@@ -132,6 +132,14 @@ class Incoming:
             executions,
         ).rowcount
 
+    def delete_missing(self, executions: list[uuid.UUID]) -> int:
+        """Delete the stored rows of some runs that are not among the incoming ones; how many."""
+        return self._run(
+            "DELETE FROM {table} old WHERE execution_id = ANY(%s) "
+            "AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id)",
+            executions,
+        ).rowcount
+
     def _run(self, text: str, *values: Any) -> psycopg.Cursor:
         return self._connection.execute(sql.SQL(cast(Any, text)).format(**self._parts), values or None)
 

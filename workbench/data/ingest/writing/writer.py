@@ -59,6 +59,8 @@ class Writer:
     ----------
     keep
         Keeps the file itself, when the first new run of it is written.
+    is_live
+        There is no file: what a live program tells is written without a record of an import.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Writer:
         with_prices: bool = True,
         keep: Callable[[], None] | None = None,
         rebuilt: Rebuilt | None = None,
+        is_live: bool = False,
     ) -> None:
         format = reader.FORMAT
         self._connection = connection
@@ -84,7 +87,7 @@ class Writer:
         self._marks_itself = getattr(reader, "MARKS", False)
         self._secrets = Marks(connection)
         self._source = source
-        self._import = import_id(format, source.import_key)
+        self._import = None if is_live else import_id(format, source.import_key)
         self._maker = RowMaker(format, source, self._import)
         self._runs: dict[uuid.UUID, Run] = {}
         self._seen: set[uuid.UUID] = set()
@@ -95,14 +98,19 @@ class Writer:
         self._bad: list[BadLine] = []
         self._quarantine = Quarantine(source, format)
         self._n_bad = 0
-        written = connection.execute(
+        self.is_first = is_live or self._begin()
+        self._rebuilt = rebuilt
+        self._merger = Merger(connection, self._maker, is_reread=not self.is_first and rebuilt is None)
+
+    def _begin(self) -> bool:
+        """Begin the record of the import; whether these bytes were never imported before."""
+        source = self._source
+        written = self._connection.execute(
             "INSERT INTO workbench.imports (id, source, path, sha256, size_bytes) VALUES (%s, %s, %s, %s, %s) "
             "ON CONFLICT (id) DO NOTHING",
-            [self._import, format, clean(source.stored_path), source.sha256, source.size_bytes],
+            [self._import, self._format, clean(source.stored_path), source.sha256, source.size_bytes],
         ).rowcount
-        self.is_first = bool(written)
-        self._rebuilt = rebuilt
-        self._merger = Merger(connection, self._maker, is_reread=not written and rebuilt is None)
+        return bool(written)
 
     def __enter__(self) -> Self:
         self._ahead.__enter__()
@@ -165,13 +173,14 @@ class Writer:
         self._ahead.finish()
         if self._with_prices:
             self._price()
-        self._name_runs()
+        if self._import is not None:
+            self._name_runs()
         self._links.write(self._connection, self._turn)  # a link may be told by the file that a run is of
         self._secrets.write()
         for damage in self._source.damage:
             self.bad(damage)
         report = self._report()
-        if self._rebuilt is not None:  # the record of the import stays what it was
+        if self._rebuilt is not None or self._import is None:  # its record stays what it was, or there is none
             return report
         self._quarantine.write(self._connection, self._import)
         about: dict[str, object] = {"version": version("agent-workbench")}

@@ -1,0 +1,1 @@
+"""Telemetry of live programs: spans in, while they end."""
