@@ -149,6 +149,24 @@ def test_retries_are_one_step():
     assert "goes with failing" in found.summary
 
 
+def test_looking_again_later_is_a_step():
+    """A call made once more after other steps is no retry: where failed runs leave it out, that is named."""
+    checked = [*ASK, *DONE[:2], "get?order=W1", "get=cancelled now", *DONE[2:]]
+    found = of([checked] * 5, [[*ASK, *DONE]] * 5)
+
+    row = found.divergence
+    assert row is not None
+    assert (row["class"], row["label"], row["step"], row["fails"]) == ("structure", "get(order=W1)", 7, "without")
+
+
+def test_equal_answers_to_different_calls_are_steps():
+    """Two calls with different arguments and the same answer have two nodes each."""
+    found = of([["get?order=W1", "get=pending", "get?order=W2", "get=pending"]] * 2, [["get?order=W1", "get=pending"]])
+
+    assert found.nodes["n_repeats"].sum() == 0
+    assert found.nodes["n_good"].to_list() == [2, 2, 2, 2]
+
+
 def test_another_order_is_no_difference():
     """Steps in another order stand at the same nodes, marked as moved."""
     swapped = [ASK[0], *ASK[3:5], *ASK[1:3], *DONE]

@@ -5,7 +5,8 @@ A star alignment (Gusfield 1993) whose centre is the run most like the others, g
 columns so far, in order (:func:`workbench.replay.align.best_path`), and what finds no column there makes one. So n runs
 take n alignments, not n²/2. The outcome of a run is not looked at.
 
-* *Retries*: a step that the run has done before, word for word, is a repeat at the column of the first time.
+* *Retries*: a call that is the one before once more, word for word, is a repeat at the column of the first time, and so
+  is its result. Done again after other calls, as to see what has changed, it is a step of its own.
 * *Reordering*: a step that other runs do elsewhere, word for word, is put to their column and marked as moved.
 
 How alike two texts are is the cosine of their words' random projections (Johnson & Lindenstrauss 1984), which is a
@@ -176,30 +177,55 @@ def _by_likeness(runs: Sequence[Sequence[Step]], keys: Sequence[Sequence[tuple[A
 def _place(
     columns: _Columns, run: int, steps: Sequence[Step], keys: Sequence[tuple[Any, ...]], n_before: int, limit: int
 ) -> list[Place]:
-    texts = _texts(steps)
+    texts, again = _texts(steps), _retries(steps, keys)
     order = np.array(columns.order, dtype=np.intp)
-    pairs = {i: columns.order[j] for i, j in _paired(columns, order, steps, keys, texts, n_before)}
+    once = [i for i in range(len(steps)) if i not in again]
+    found = _paired(columns, order, [steps[i] for i in once], [keys[i] for i in once], texts[once], n_before)
+    pairs = {once[i]: columns.order[j] for i, j in found}
     done = {(column, keys[i]) for i, column in pairs.items() if column in columns.by_key.get(keys[i], ())}
     places: list[Place] = []
     behind: dict[int, list[int]] = {}  # column → the new ones that follow it
     last = -1
     for i, step in enumerate(steps):
-        column, is_repeat, is_moved = pairs.get(i, -1), False, False
-        known = columns.by_key.get(keys[i], ())
-        if column not in known and known and (step.is_call or len(step.content) >= MIN_MOVED):
-            free = [one for one in known if (one, keys[i]) not in done]
-            column, is_repeat, is_moved = (free or known)[0], not free, bool(free)
+        if i in again:
+            places.append(Place(run, step, places[again[i]].column, is_repeat=True))
+            continue
+        column, is_moved = pairs.get(i, -1), False
+        known = columns.by_key.get(keys[i], [])
+        free = [one for one in known if (one, keys[i]) not in done] if column not in known and _is_telling(step) else []
+        if free:
+            column, is_moved = free[0], True
         elif column >= 0:
             last = column
         elif columns.n_columns < limit:
             column = columns.new()
             behind.setdefault(last, []).append(column)
-        if column >= 0 and not is_repeat:
+        if column >= 0:
             columns.add(column, step, keys[i], texts[i])
             done.add((column, keys[i]))
-        places.append(Place(run, step, column, is_repeat, is_moved))
+        places.append(Place(run, step, column, is_moved=is_moved))
     columns.order = [one for column in (-1, *columns.order) for one in (column, *behind.get(column, ())) if one >= 0]
     return places
+
+
+def _retries(steps: Sequence[Step], keys: Sequence[tuple[Any, ...]]) -> dict[int, int]:
+    """Steps that are the one before of their kind of event once more → that one."""
+    found: dict[int, int] = {}
+    before: dict[tuple[Any, ...], int] = {}
+    call = -1
+    for i, step in enumerate(steps):
+        last = before.get((step.event_type, step.role))
+        call = i if step.event_type == "tool_call" else call
+        is_same = last is not None and keys[last] == keys[i] and _is_telling(step)
+        # Two different calls may well have the same answer.
+        if is_same and (step.event_type != "tool_result" or call in found):
+            found[i] = last
+        before[step.event_type, step.role] = i
+    return found
+
+
+def _is_telling(step: Step) -> bool:
+    return step.is_call or len(step.content) >= MIN_MOVED
 
 
 def _paired(
