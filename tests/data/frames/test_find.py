@@ -181,6 +181,7 @@ REFUND, VERIFY = wb.event("tool_call", name="refund"), wb.event("tool_call", nam
         (wb.state("cart.total").changed(), [(1, 2), (1, 4)]),
         (wb.event("tool", name="verify"), [(1, 0), (1, 1), (2, 7), (2, 8)]),
         (VERIFY.then(REFUND, within=2), [(1, 2)]),
+        (wb.event("tool_call").then(wb.event("tool_call")), [(1, 2), (1, 3), (2, 7)]),
         (REFUND.before(VERIFY), [(2, 0)]),
         ((~wb.never(REFUND).until(VERIFY)).begins(), [(2, 0)]),
         (REFUND.at_least(2), [(1, 3)]),
