@@ -216,9 +216,9 @@ def _retries(steps: Sequence[Step], keys: Sequence[tuple[Any, ...]]) -> dict[int
     for i, step in enumerate(steps):
         last = before.get((step.event_type, step.role))
         call = i if step.event_type == "tool_call" else call
-        is_same = last is not None and keys[last] == keys[i] and _is_telling(step)
         # Two different calls may well have the same answer.
-        if is_same and (step.event_type != "tool_result" or call in found):
+        may_be = _is_telling(step) and (step.event_type != "tool_result" or call in found)
+        if may_be and last is not None and keys[last] == keys[i]:
             found[i] = last
         before[step.event_type, step.role] = i
     return found
