@@ -21,7 +21,7 @@ from workbench.cli import bring, shell
 VERBS = {
     "ingest", "formats", "report", "demo", "lab", "executions", "execution", "events", "snapshots", "state", "diff",
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
-    "imports", "quarantine", "retry", "undo", "bundle", "secrets", "watch",
+    "imports", "quarantine", "retry", "undo", "deliver", "bundle", "secrets", "watch",
     "origin", "context", "find", "cohort", "suspects", "fork", "rollback", "branches", "note", "notes",
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ _NO_IMPORTS = "Nothing was ingested. Bring history in with: workbench ingest PAT
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (imports, quarantine, retry, undo):
+    for verb in (imports, quarantine, retry, undo, deliver):
         app.command()(verb)
 
 
@@ -95,6 +95,25 @@ def _bad_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
         }
         for n, row in enumerate(frame.iter_rows(named=True))
     ]
+
+
+def deliver(ctx: typer.Context) -> None:
+    """Bring what killed or cut off agents captured into the database; exit 1 when some of it was refused."""
+    from ..data.store import schema
+    from ..replay.capture.delivery import delivery_of
+
+    shell: Shell = ctx.obj
+    # Not by connect(), which would deliver before anybody could count.
+    with shell.store() as store:
+        schema.ensure(store)
+        told = delivery_of(store).deliver_left()
+    if shell.json:
+        shell.dump(told.as_dict())
+    else:
+        print(told if told.n_spools else "Nothing waits.")
+    if told.n_refused:
+        shell.say(f"{told.n_refused} records were refused and put aside; the log says why and where.")
+        raise typer.Exit(1)
 
 
 def retry(

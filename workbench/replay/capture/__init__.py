@@ -21,18 +21,15 @@ The rules:
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import ReadOnlyError, StoreError
+from workbench.errors import ReadOnlyError
 from workbench.replay.capture.delivery import delivery_of
 from workbench.replay.capture.recording import Recording
 from workbench.replay.capture.spool import folder_of, spools
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
-
-log = logging.getLogger(__name__)
 
 __all__ = ["Recording", "deliver_soon", "record"]
 
@@ -53,7 +50,4 @@ def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
 def deliver_soon(store: Store) -> None:
     """Deliver what ended processes left for this database, if anything."""
     if spools(folder_of(store)):
-        try:
-            delivery_of(store).deliver_left()
-        except StoreError as error:
-            log.warning("capture: what other processes left could not be delivered: %s", error)
+        delivery_of(store).look_around()

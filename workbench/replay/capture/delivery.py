@@ -168,7 +168,7 @@ class Delivery:
                 return
             self._try()
             if not self._n_failures and time.monotonic() - self._looked_around > LOOK_AROUND_S:
-                self.deliver_left()
+                self.look_around()
 
     def _pause(self) -> float:
         if not self._n_failures:
@@ -228,6 +228,13 @@ class Delivery:
 
     # -- what others left ----------------------------------------------------------------------------------------------
 
+    def look_around(self) -> None:
+        """Deliver what others left, as far as it goes."""
+        try:
+            self.deliver_left()
+        except (WorkbenchError, OSError) as error:
+            log.warning("capture: what other processes left could not be delivered: %s", error)
+
     def deliver_left(self) -> Delivered:
         """Deliver the spools of processes that have ended. What another process is at is left to it.
 
@@ -240,6 +247,8 @@ class Delivery:
         self._looked_around = time.monotonic()
         for path, lock in left(self._folder):
             with lock:
+                if not told.n_spools:
+                    schema.ensure(self._store)
                 self._deliver_file(path, lock.fileno(), told)
         return told
 
