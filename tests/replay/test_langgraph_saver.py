@@ -22,7 +22,7 @@ from langgraph.checkpoint.conformance.test_utils import generate_checkpoint, gen
 from langgraph.checkpoint.memory import InMemorySaver
 
 import workbench
-from workbench.errors import ConfigurationError, ReadOnlyError
+from workbench.errors import ConfigurationError, ReadOnlyError, StoreError
 from workbench.replay.langgraph import WorkbenchSaver
 
 
@@ -242,3 +242,45 @@ def test_a_read_only_workbench_keeps_no_checkpoints(bench: workbench.Workbench, 
         pytest.raises(ReadOnlyError, match="read_only=True"),
     ):
         WorkbenchSaver(reader)
+
+
+def test_pruning_keeps_what_the_newest_checkpoint_is_rebuilt_from(bench: workbench.Workbench):
+    """Of 50 versions the last is left, whole, in less space; what deleted runs of the graph had goes with them."""
+    saver = WorkbenchSaver(bench)
+    parent, messages = None, []
+    for n in range(50):
+        messages = [*messages, HumanMessage(f"{n} " * 300, id=f"m-{n}")]
+        parent = put(saver, "t", parent, {"messages": messages}, {"messages": f"{n:05}"}, run_id=f"run-{n // 10}")
+    count = "SELECT count(*) AS n FROM workbench.graph_values"
+    before = bench.sql(count)["n"][0]
+
+    saver.delete_for_runs(["run-4"])
+    fewer = bench.sql(count)["n"][0]
+    saver.prune(["t"])
+
+    left = list(WorkbenchSaver(bench).list(graph_config("t")))
+    assert [one.checkpoint["channel_values"]["messages"] for one in left] == [messages[:40]]
+    assert left[0].parent_config is None
+    assert before > fewer > bench.sql(count)["n"][0] > 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE workbench.graph_values SET data = overlay(data placing '\\xff'::bytea from 40)",
+        "UPDATE workbench.graph_values SET data = substr(data, 1, 30)",
+        "DELETE FROM workbench.graph_values WHERE base IS NULL",
+    ],
+)
+def test_a_damaged_value_is_told_and_not_given(bench: workbench.Workbench, damage: str):
+    """Bytes that changed, were cut or are gone raise; no checkpoint comes back that was not put."""
+    saver, parent, xs = WorkbenchSaver(bench), None, []
+    for n in range(3):
+        xs = [*xs, random.Random(n).randbytes(400)]
+        parent = put(saver, "t", parent, {"xs": xs}, {"xs": str(n)})
+    saver.flush()
+    with bench.store.raw() as connection:
+        connection.execute(damage.encode())
+
+    with pytest.raises(StoreError, match=r"is damaged.*backup"):
+        WorkbenchSaver(bench).get_tuple(graph_config("t"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -115,3 +116,15 @@ def test_a_call_that_waits_is_told_to_end():
         fail()
     assert n_told == 2
     assert done == []
+
+
+def test_what_is_done_ahead_has_the_context_of_who_asked():
+    """What the caller's context says (of tracing, say) holds for the call in the other thread too."""
+    told: ContextVar[str] = ContextVar("told", default="nothing")
+    heard = []
+    with Ahead(lambda: None) as ahead:
+        token = told.set("be quiet")
+        ahead.do(lambda: heard.append(told.get()))
+        told.reset(token)
+
+    assert heard == ["be quiet"]

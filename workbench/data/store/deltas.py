@@ -15,6 +15,8 @@ import struct
 
 import zstandard
 
+from workbench.errors import StoreError
+
 _PACKED, _GROWN, _PATCHED = b"\0", b"\1", b"\2"
 _HEADERS = (1, 3, 5)  # bytes that msgpack begins an array or a map with, by its length
 _GROWN_HEAD = struct.Struct("<BBQ")
@@ -53,7 +55,7 @@ def unpack(packed: bytes, base: bytes | None = None) -> bytes:
 
     Raises
     ------
-    ValueError
+    StoreError
         They are damaged.
     """
     kind, rest = packed[:1], memoryview(packed)[1:]
@@ -66,7 +68,7 @@ def unpack(packed: bytes, base: bytes | None = None) -> bytes:
         new_head, old_head, size = _GROWN_HEAD.unpack_from(rest)
         own = zstandard.ZstdDecompressor().decompress(rest[_GROWN_HEAD.size :])
     except (zstandard.ZstdError, struct.error) as error:
-        raise ValueError(f"a stored value is damaged: {error}") from error
+        raise StoreError(f"A value in the store is damaged: {error}. Restore the database from a backup.") from error
     return b"".join((own[:new_head], base[old_head : old_head + size], own[new_head:]))
 
 

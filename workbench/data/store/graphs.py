@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 
 from workbench.data.store import graph_statements as sql
 from workbench.data.store.deltas import base_position, delta, pack, unpack
+from workbench.errors import StoreError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
@@ -371,7 +372,7 @@ class Graphs:
         chain, at = [], digest
         while at not in known:
             if at not in stored:
-                raise ValueError(f"a stored value is damaged: {at.hex()} is not there, on which {digest.hex()} builds")
+                raise _damaged(digest, f"{at.hex()}, on which it builds, is not there")
             chain.append(at)
             base = stored[at][0]
             if base is None:
@@ -383,7 +384,7 @@ class Graphs:
             value = known[own] = Encoded(kind, unpack(data, value and value.data))
         assert value is not None
         if value.digest != digest:
-            raise ValueError(f"a stored value is damaged: it is not {digest.hex()} any more")
+            raise _damaged(digest, "its bytes have changed")
         return value
 
     # -- what is remembered ----------------------------------------------------------------------------------------
@@ -490,6 +491,10 @@ class Graphs:
         spaces, ids = [row[0] for row in gone], [row[1] for row in gone]
         connection.execute(sql.CLEAR_WRITES, {"thread": thread, "spaces": spaces, "ids": ids})
         connection.execute(sql.CLEAR_VALUES, {"thread": thread})
+
+
+def _damaged(digest: bytes, how: str) -> StoreError:
+    return StoreError(f"The value {digest.hex()} in the store is damaged: {how}. Restore the database from a backup.")
 
 
 def _named(place: Place) -> dict[str, str]:
