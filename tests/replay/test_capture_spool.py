@@ -163,6 +163,44 @@ def test_a_forked_child_has_a_run_of_its_own(database_url: str, folder: Path):
         assert bench.state(child["id"], 0) == {"in": "child"}
 
 
+def test_a_fork_amid_many_threads_does_not_hang(database_url: str, folder: Path):
+    """Locks that other threads held at the fork are not the child's."""
+    code = """
+    import os, sys, threading, time, workbench
+    bench = workbench.connect(sys.argv[1])
+    with bench.record(agent_type="first"):
+        pass  # a child that is forked while another thread imports a module waits for it for ever: that is Python's
+    stop = threading.Event()
+    def work():
+        with bench.record(agent_type="busy") as run:
+            while not stop.is_set():
+                run.event("log")
+                time.sleep(0.0005)
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    [thread.start() for thread in threads]
+    for n in range(10):
+        child = os.fork()
+        if child == 0:
+            with bench.record(agent_type="child") as run:
+                run.event("log")
+                run.flush(30)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    stop.set()
+    [thread.join() for thread in threads]
+    bench.close()
+    """
+    done = run_agent(code, database_url)
+    assert done.returncode == 0, done.stderr
+
+    with workbench.connect(database_url) as bench:
+        counts = bench.executions().filter(agent_type="child")
+        assert (counts.height, counts["n_events"].to_list()) == (10, [1] * 10)
+        for run in bench.executions().filter(agent_type="busy")["id"]:
+            events = bench.events(run)
+            assert events["step_number"].to_list() == list(range(events.height))
+
+
 def test_what_the_database_refuses_is_put_aside(database_url: str, folder: Path, caplog):
     """A run that is deleted while it is recorded: the others are delivered, its records are kept in a file."""
     with (
