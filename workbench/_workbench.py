@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .replay.cohort import Cohort
     from .replay.compare import Diff
     from .replay.player import Replay
+    from .replay.rerun import Rerun
 
 
 def connect(
@@ -422,6 +423,12 @@ class Workbench:
         from .replay.branches import rollback
 
         return rollback(self.store, self.frames.run_id(run), step, reason=reason)
+
+    def rerun(self, run: Any, agent: Any, **given: Any) -> Rerun:
+        """Run an agent again from a step of a run. See :func:`workbench.replay.rerun.rerun.rerun`."""
+        from .replay.rerun import rerun
+
+        return rerun(self.frames, self.frames.run_id(run), agent, **given)
 
     def branches(self, run: Any) -> pl.DataFrame:
         """All branches of a run's root. See :meth:`workbench.data.frames.load.Frames.branches`."""

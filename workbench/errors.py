@@ -19,6 +19,7 @@
     ├── PatchError (ValueError)               an RFC 6902 patch that does not apply
     ├── EffectRefusedError (PermissionError)  a run that is run again wanted to reach outside
     ├── DivergedError (RuntimeError)          a run that is run again asked for what was not recorded
+    ├── RecordedFailureError (RuntimeError)   a tool failed when it was recorded, and so again
     ├── DisclosureError (RuntimeError)        what was to leave the store still holds a secret
     └── ReportError (RuntimeError)            a report notebook failed
 
@@ -121,6 +122,12 @@ class EffectRefusedError(WorkbenchError, PermissionError):
 
 class DivergedError(WorkbenchError, RuntimeError):
     """A run that is run again asked for what was not recorded."""
+
+
+class RecordedFailureError(WorkbenchError, RuntimeError):
+    """A tool failed when the run was recorded, and so it does when that is run again; ``.result`` is what it said."""
+
+    result: Any
 
 
 class ReportError(WorkbenchError, RuntimeError):

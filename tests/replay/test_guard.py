@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import EffectRefusedError
-from workbench.replay.guard import Guard, free
+from workbench.replay.rerun.guard import Guard, free
 
 
 @pytest.fixture

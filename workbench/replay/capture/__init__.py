@@ -12,7 +12,8 @@ The rules:
   limit (``spool_limit_mb``) is reached, records are dropped whole, counted, told in the log once, and told with the run
   (``metadata.capture.n_dropped``); step numbers have no gap.
 - **A run has one writer.** Threads and tasks of one process share a recording. A forked child gets a run of its own of
-  the same kind, a child of the run it was forked in; another process names its ``parent=``. No run is opened again.
+  the same kind, a child of the run it was forked in; another process names its ``parent=``. No run is opened again; a
+  branch that :mod:`workbench.replay.branches` has made is begun once.
 - **Abandoned.** A run whose spool is free (its process is dead) and holds no end of it becomes ``failed`` with
   ``error_type`` ``abandoned``, ended at its last record, its totals summed up of its events; its steps under way keep
   the mark ``unfinished``. The same is said of a run that is open when its process ends in good order. A run whose end
@@ -29,9 +30,11 @@ from workbench.replay.capture.recording import Recording
 from workbench.replay.capture.spool import folder_of, spools
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from workbench.data.store.engine import Store
 
-__all__ = ["Recording", "deliver_soon", "record"]
+__all__ = ["Recording", "continued", "deliver_soon", "record"]
 
 
 def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
@@ -45,6 +48,13 @@ def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
     if store.read_only:
         raise ReadOnlyError("This connection is read-only. Open it without read_only=True to record.")
     return Recording(delivery_of(store), agent_type=agent_type, **about)
+
+
+def continued(store: Store, execution: UUID, *, after: int, agent_type: str, model: str | None = None) -> Recording:
+    """Capture what goes on in a branch that a fork has made, behind its first state: that of the step ``after``."""
+    made = record(store, agent_type=agent_type, model=model)
+    made.go_on_in(execution, after=after)
+    return made
 
 
 def deliver_soon(store: Store) -> None:

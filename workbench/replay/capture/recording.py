@@ -121,11 +121,8 @@ class Recording:
 
     def _begin_as(self, run: Run) -> None:
         """Be this run, of which nothing is recorded yet."""
-        self.id = new_id()
-        run.source_id, run.trace_id = str(self.id), self.id.hex
         self._run = run
-        self._id = str(self.id).encode()
-        self._rows = RunRows(self.id)
+        self._write_to(new_id())
         self._lane = self._rows.lane(run)
         self._lock = threading.RLock()
         self._n_events = self._n_states = self._n_dropped = 0
@@ -139,6 +136,17 @@ class Recording:
         self._token: Token[Place | None] | None = None
         self._has_begun = self.is_finished = self._is_over = False
         self._is_told = True  # the run's row is in the spool as it is now
+
+    def _write_to(self, execution: uuid.UUID) -> None:
+        self.id = execution
+        self._run.source_id, self._run.trace_id = str(execution), execution.hex
+        self._id = str(execution).encode()
+        self._rows = RunRows(execution)
+
+    def go_on_in(self, execution: uuid.UUID, *, after: int) -> None:
+        """Record a run that is there and has one state, that of the step ``after``; before anything is recorded."""
+        self._write_to(execution)
+        self._n_events, self._n_states = after + 1, 1
 
     def __repr__(self) -> str:
         return f"Recording({self._run.agent_type!r}, id={str(self.id)!r}, status={self._run.status!r})"

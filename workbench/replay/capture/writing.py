@@ -267,7 +267,7 @@ _RUN = (
     f"INSERT INTO workbench.agent_executions AS old ({', '.join(EXECUTION_COLUMNS)})"
     f" VALUES ({', '.join(['%s'] * len(EXECUTION_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET"
     f" {', '.join(f'{name} = excluded.{name}' for name in _SAID)}, metadata = old.metadata || excluded.metadata,"
-    " row_version = old.row_version + 1"
+    " started_at = coalesce(old.started_at, excluded.started_at), row_version = old.row_version + 1"
     f" WHERE ({', '.join(f'old.{name}' for name in _SAID)}, old.metadata) IS DISTINCT FROM"
     f" ({', '.join(f'excluded.{name}' for name in _SAID)}, old.metadata || excluded.metadata)"
 )

@@ -1,0 +1,245 @@
+"""Running a run again: answered from the recording, for real where it is allowed, and nothing else gets out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import workbench
+from workbench.errors import ConfigurationError, DivergedError, EffectRefusedError, RecordedFailureError
+from workbench.replay.rerun import idempotent, model, pure, side_effect
+
+CALLED: list[str] = []
+
+
+@pure
+def search(to: str) -> list[int]:
+    """Flights to a city."""
+    CALLED.append(f"search {to}")
+    return [7, 8]
+
+
+@idempotent
+def hold(flight: int, *, seats: int = 1) -> str:
+    """Keep seats; keeping them twice is keeping them once."""
+    CALLED.append(f"hold {flight}")
+    return f"held {seats} of {flight}"
+
+
+@side_effect
+def book(flight: int) -> str:
+    """Pay."""
+    CALLED.append(f"book {flight}")
+    return f"ticket {flight}"
+
+
+@model
+def ask(messages: list[str]) -> str:
+    """A model, which nobody can predict."""
+    CALLED.append("ask")
+    return f"live answer to {messages[-1]}"
+
+
+def agent(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Search, choose, keep a seat, ask, pay."""
+    found = search(state["to"])
+    yield {**state, "found": found}
+    flight = state.get("wish") or found[0]
+    held = hold(flight, seats=2)
+    answer = ask([f"may I take {flight}?"])
+    yield {**state, "found": found, "held": held, "answer": answer}
+    yield {**state, "ticket": book(flight)}
+
+
+@pytest.fixture
+def run(bench: workbench.Workbench) -> str:
+    """The agent, recorded as it ran once; what it called then is forgotten."""
+    with bench.record(agent_type="planner", model="m") as run:
+        run.event("message", role="user", text="To Oslo")
+        run.step({"to": "OSL"})
+        for name, arguments, result in (
+            ("search", {"to": "OSL"}, [1, 2]),
+            ("hold", {"flight": 1, "seats": 2}, "held then"),
+        ):
+            with run.tool(name, arguments) as call:
+                call.result = result
+        with run.llm_call("m", input=["may I take 1?"]) as asked:
+            asked.output = "recorded answer"
+        with run.tool("book", {"flight": 1}) as call:
+            call.result = "ticket then"
+    CALLED.clear()
+    return str(run.id)
+
+
+def test_recorded_only_calls_nothing(bench, run):
+    """Every answer is the recorded one; the branch holds what happened, and the run is as it was."""
+    before = bench.sql("SELECT * FROM observability_events WHERE execution_id = $1 ORDER BY id", [run])
+
+    done = bench.rerun(run, agent, name="again")
+
+    assert (done.status, done.n_recorded, done.n_live, CALLED) == ("completed", 4, 0, [])
+    assert done.output == {"to": "OSL", "ticket": "ticket then"}
+    row = bench.executions(ids=[str(done.id)]).row(0, named=True)
+    assert (row["status"], row["name"], row["link"], row["parent_execution_id"]) == (
+        "completed",
+        "again",
+        "forked",
+        run,
+    )
+    replay = bench.replay(done.id)
+    assert [cursor.state.get("held") for cursor in replay.play()][-2:] == ["held then", None]
+    assert replay.state["ticket"] == "ticket then"
+    first = replay.seek(0).next_tool_call().event
+    assert first["data"]["extra"] == {"answered": "recorded", "recorded_step": 1}
+    assert bench.sql("SELECT * FROM observability_events WHERE execution_id = $1 ORDER BY id", [run]).equals(before)
+
+
+def test_a_changed_agent_has_diverged(bench, run):
+    """Where it asks for what was not recorded, the error says what the recording goes on with."""
+    done = bench.rerun(run, agent, state={"to": "OSL", "wish": 2})
+
+    assert done.status == "failed"
+    assert isinstance(done.error, DivergedError)
+    assert "called hold(flight=2, seats=2)" in str(done.error)
+    assert "goes on with hold(flight=1, seats=2) at step 3" in str(done.error)
+    assert CALLED == []
+
+
+def test_live_from_a_step_on(bench, run):
+    """Until then the recording answers; then what has no side effects is called, and what has is still recorded."""
+    done = bench.rerun(run, agent, live_from=3)
+
+    assert CALLED == ["hold 1", "ask"]
+    assert (done.n_recorded, done.n_live) == (2, 2)
+    assert done.output["ticket"] == "ticket then"
+    assert done.receipts.select("tool", "effect").rows() == [("hold", "idempotent")]
+    event = bench.replay(done.id).seek(done.receipts["step_number"][0]).event
+    assert event["data"]["extra"]["receipt"] == done.receipts["receipt"][0]
+
+
+def test_side_effects_are_refused_unless_they_are_allowed(bench, run):
+    """A call that was never recorded does not happen; allowed, it does, and leaves a receipt."""
+    given = {"to": "OSL", "wish": 2}
+
+    refused = bench.rerun(run, agent, state=given, live_from=0)
+    called, allowed = list(CALLED), bench.rerun(run, agent, state=given, live_from=0, allow=["book"])
+
+    assert isinstance(refused.error, EffectRefusedError)
+    assert "allow=['book']" in str(refused.error)
+    assert called == ["search OSL", "hold 2", "ask"]
+    assert CALLED[-1] == "book 2"
+    assert allowed.receipts["tool"].to_list() == ["hold", "book"]
+    assert allowed.output["ticket"] == "ticket 2"
+
+
+def test_undeclared_calls_do_not_get_out(bench, run):
+    """Sockets and processes, counted where they would arrive: none."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        port = server.getsockname()[1]
+
+        program = f"import socket; socket.create_connection(('127.0.0.1', {port}))"
+
+        def careless(state):
+            search(state["to"])
+            with suppress(EffectRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            with suppress(EffectRefusedError):
+                subprocess.run([sys.executable, "-c", program], check=True)
+            return "tried"
+
+        done = bench.rerun(run, careless)
+
+        assert done.output == "tried"
+        assert [effect.kind for effect in done.refused] == ["network", "process"]
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_tool_that_failed_fails_again(bench):
+    """The agent is told as it was told then, and may go on."""
+    with bench.record(agent_type="planner") as run:
+        run.event("message", role="user", text="To Rome")
+        run.step({"to": "ROM"})
+        with suppress(KeyError), run.tool("search", {"to": "ROM"}):
+            raise KeyError("no such city")
+
+    def patient(state):
+        try:
+            return search(state["to"])
+        except RecordedFailureError as error:
+            return error.result
+
+    assert bench.rerun(run.id, patient).output == "'no such city'"
+
+
+def test_async_agents_and_functions_declared_async(bench, run):
+    """Awaited calls are answered too, here and where an event loop runs already."""
+
+    @pure
+    async def search(to: str) -> list[int]:
+        raise AssertionError("called for real")
+
+    async def awaiting(state):
+        return await search(to=state["to"])
+
+    async def notebook():
+        return bench.rerun(run, awaiting).output
+
+    assert bench.rerun(run, awaiting).output == [1, 2]
+    assert asyncio.run(notebook()) == [1, 2]
+
+
+def test_a_graph_is_run_again(bench, run):
+    """A compiled LangGraph graph whose nodes call declared functions; each of its states is a step."""
+    from typing import TypedDict
+
+    from langgraph.graph import END, START, StateGraph
+
+    class Trip(TypedDict, total=False):
+        to: str
+        found: list[int]
+        ticket: str
+
+    def look(state: Trip) -> Trip:
+        return {"found": search(state.get("to", ""))}
+
+    def pay(state: Trip) -> Trip:
+        return {"ticket": book(state.get("found", [0])[0])}
+
+    graph = StateGraph(Trip)
+    graph.add_node("look", look)
+    graph.add_node("pay", pay)
+    graph.add_edge(START, "look")
+    graph.add_edge("look", "pay")
+    graph.add_edge("pay", END)
+
+    done = bench.rerun(run, graph.compile())
+
+    assert done.error is None
+    assert done.output == {"to": "OSL", "found": [1, 2], "ticket": "ticket then"}
+    assert CALLED == []
+    assert [sorted(json.loads(text)) for text in bench.snapshots(done.id)["state"]][-1] == ["found", "ticket", "to"]
+
+
+def test_what_cannot_be_run_is_named(bench, run):
+    """An agent that is no function is refused before a branch is made."""
+    with pytest.raises(ConfigurationError, match="agent is a dict"):
+        bench.rerun(run, {})
+    assert bench.branches(run).height == 1
+
+
+def test_declared_functions_are_themselves_elsewhere():
+    """Outside of a run that is run again a declaration changes nothing."""
+    CALLED.clear()
+
+    assert book(3) == "ticket 3"
+    assert CALLED == ["book 3"]
