@@ -33,6 +33,20 @@ def session(name: str, answer: str) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+SHOPPING = """
+import workbench
+
+with workbench.connect() as bench, bench.record(agent_type="shop", task="Buy a kettle") as run:
+    for price in (20, 40, 80, 160, 320):
+        with run.tool("price", {"item": "kettle"}) as call:
+            call.result = {"price": price}
+        run.event("message", role="assistant", text=f"It costs {price}.")
+        run.step({"cart": {"items": [{"name": "kettle", "price": price}], "total": price}})
+    run.finish(error="Too expensive.")
+    print(run.id)
+"""
+
+
 @pytest.fixture
 def place(tmp_path):
     """A folder with two transcripts, as a user has."""
@@ -63,21 +77,25 @@ def test_the_ten_lines_work(place):
 
 
 def test_the_shell_lines_work(place):
-    """The shell block runs line by line, with the ids of two runs put in."""
+    """The shell block runs line by line, with the ids of runs put in: of two transcripts, and of a failed run."""
     lines = re.findall(r"^workbench .*$", README, re.MULTILINE)
     assert len(lines) >= 4
     env = environment(place)
-    runs: list[str] = []
+    recorded = subprocess.run(
+        [sys.executable, "-c", SHOPPING], cwd=place, env=env, capture_output=True, text=True, check=True
+    )
+    ids = {"RUN": recorded.stdout.strip()}
     for line in lines:
         line = line.partition(" #")[0]
-        for word, run in zip(("RUN_A", "RUN_B", "RUN"), [*runs[:2], *runs[:1]], strict=False):
+        for word, run in ids.items():
             line = re.sub(rf"\b{word}\b", run, line)
         done = subprocess.run(shlex.split(line), cwd=place, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-        if not runs:
+        if len(ids) == 1:
             listed = subprocess.run(
                 ["workbench", "executions", "--json"], cwd=place, env=env, capture_output=True, text=True, check=True
             )
-            runs = [row["id"] for row in json.loads(listed.stdout)]
+            read = [row["id"] for row in json.loads(listed.stdout) if row["source"] == "claude-code"]
+            ids |= dict(zip(("RUN_A", "RUN_B"), read, strict=True))
 
     assert (place / "run.html").exists()
