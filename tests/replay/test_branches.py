@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-import workbench
+import workbench as wb
 from workbench.data.store.course import realign
 from workbench.errors import ConfigurationError, NotFoundError, PatchError
 from workbench.replay.branches import make_head
 
 
-def recorded(bench: workbench.Workbench, n_steps: int = 6) -> str:
+def recorded(bench: wb.Workbench, n_steps: int = 6) -> str:
     """A run of some steps, each with a state."""
     with bench.record(agent_type="planner", name="first") as run:
         for number in range(n_steps):
@@ -162,6 +162,20 @@ def test_the_cursor_goes_where_it_is_told(bench):
         next(replay.play(speed=0))
 
 
+def test_the_cursor_stops_where_a_predicate_holds(bench):
+    """By the same expressions that search all runs; a fork is asked over its whole course."""
+    fork = bench.replay(recorded(bench)).seek(3).fork(state={"n": 30})
+    fork.seek(0)
+
+    assert fork.next_match(wb.state("n") == 2).step_number == 2
+    assert [cursor.step_number for cursor in fork.seek(0).play(until="state('n') >= 2")] == [0, 1, 2]
+    assert [cursor.step_number for cursor in fork.play(until=wb.state("n") == 2)] == [2, 3]
+    assert fork.previous_match(wb.state("n") == 1).step_number == 1
+    with pytest.raises(NotFoundError, match="No step where"):
+        fork.next_match(wb.state("n") == 99)
+    assert fork.step_number == 1
+
+
 def test_a_cursor_forks_with_changes_and_restores_objects(bench):
     """A patch on the state makes the fork's beginning; a state becomes an object of the user's own."""
     replay = bench.replay(recorded(bench)).seek(3)
@@ -196,7 +210,7 @@ def test_notes_hang_on_the_step_and_show_in_every_branch(bench):
     assert fork.to_checkpoint("before the order").step_number == 2
     with pytest.raises(NotFoundError, match="before the order"):
         fork.to_checkpoint("after it")
-    with pytest.raises(workbench.errors.ConflictError, match="at step 2"):
+    with pytest.raises(wb.errors.ConflictError, match="at step 2"):
         fork.seek(3).checkpoint("before the order")
     with pytest.raises(ConfigurationError, match="needs a text"):
         replay.note(" ")
@@ -205,7 +219,7 @@ def test_notes_hang_on_the_step_and_show_in_every_branch(bench):
 class Branching(RuleBasedStateMachine):
     """Forks, rolls back and edits at random; a model that only copies says what every state must be."""
 
-    bench: workbench.Workbench
+    bench: wb.Workbench
 
     @initialize(n_steps=st.integers(1, 12))
     def begin(self, n_steps):

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from workbench._delta import Patch, apply, diff, same
+from workbench._predicates import parse
 from workbench.data.secrets.known import cleared
 from workbench.errors import ConfigurationError, NotFoundError
 
@@ -19,6 +20,7 @@ from .restore import restored
 from .states import States
 
 if TYPE_CHECKING:
+    from workbench._predicates.nodes import Predicate
     from workbench.data.frames.load import Frames
 
 T = TypeVar("T")
@@ -151,13 +153,15 @@ class Replay:
         """Go `n` steps back, at most to the first."""
         return self.step_forward(-n)
 
-    def play(self, *, speed: float | None = None) -> Iterator[Self]:
+    def play(self, *, speed: float | None = None, until: Predicate | str | None = None) -> Iterator[Self]:
         """Yield the cursor at this step and each one after it.
 
         Parameters
         ----------
         speed
             Times as fast as it happened (1 = at its own pace, no wait longer than 5 s); ``None`` = without waiting.
+        until
+            A breakpoint, as :meth:`Frames.find` takes it: the first step behind this one at which it holds is the last.
 
         Raises
         ------
@@ -166,6 +170,7 @@ class Replay:
         """
         if speed is not None and not speed > 0:
             raise ConfigurationError(f"speed={speed!r} must be above 0, or None to play without waiting.", value=speed)
+        breaks = () if until is None else self._matches(until)
         yield self
         while not self.is_at_end:
             before = self.steps["timestamp"][self.position]
@@ -174,6 +179,8 @@ class Replay:
             if speed is not None and before is not None and now is not None:
                 time.sleep(min(max((now - before).total_seconds(), 0) / speed, _MAX_WAIT_S))
             yield self
+            if self.step_number in breaks:
+                return
 
     def next_error(self) -> Self:
         """Go to the next step of severity error or critical."""
@@ -190,6 +197,20 @@ class Replay:
     def previous_tool_call(self, name: str | None = None) -> Self:
         """Go back to the last such call before this one."""
         return self._previous(_calls(name), f"call of {name}" if name else "tool call")
+
+    def next_match(self, predicate: Predicate | str) -> Self:
+        """Go to the next step at which a predicate holds: ``wb.state("cart.total") > 100``, or the same as text.
+
+        Raises
+        ------
+        NotFoundError
+            It holds at no step behind this one; the cursor stays.
+        """
+        return self._next(pl.col("step_number").is_in(sorted(self._matches(predicate))), f"step where {predicate}")
+
+    def previous_match(self, predicate: Predicate | str) -> Self:
+        """Go back to the last such step before this one."""
+        return self._previous(pl.col("step_number").is_in(sorted(self._matches(predicate))), f"step where {predicate}")
 
     def next_change(self, path: str = "") -> Self:
         """Go to the next step after which the value at a path of the state is another one.
@@ -316,6 +337,21 @@ class Replay:
             f"Execution {self.id} has no step {step!r}; its steps are {self._numbers[0]} to {self._numbers[-1]}.",
             step=step,
         )
+
+    def _matches(self, predicate: Predicate | str) -> set[int]:
+        """The steps at which a predicate holds; of a fork also those that it shares."""
+        if (self.steps["execution_id"] == self.id).all():
+            return set(self._frames.find(predicate, self.id, labels=False)["step_number"])
+        # A search of all runs tells a shared step of the run that holds it, where the state may be another one.
+        asked = parse(predicate) if isinstance(predicate, str) else predicate
+        row = self._frames.executions(ids=[self.id]).row(0, named=True)
+        matcher, found = asked.watch(row), set()
+        events = self._frames.course(self.id).partition_by("step_number", as_dict=True)
+        for number in self._numbers:
+            told = events[number,].to_dicts() if (number,) in events else None
+            if matcher.feed(number, told, self._states.at(number)):
+                found.add(number)
+        return found
 
     def _next(self, condition: pl.Expr, what: str) -> Self:
         places = self.steps.select(condition.arg_true()).to_series()
