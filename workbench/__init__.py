@@ -12,6 +12,7 @@
     wb.ExecutionBrowser(runs)                            # a frame in, a widget out
     wb.Timeline(bench.events(run))
     wb.DiffView(bench.compare(run, other))
+    wb.ReplayPlayer(bench.replay(run))                   # step by step: state, changes, messages, notes, branches
     wb.Dashboard(bench.executions())
     bench.find(wb.state("cart.total") > 100)             # every step of every run; see workbench._predicates
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ._workbench import Workbench, connect
     from .data.frames.columns import columns
     from .magics import load_ipython_extension as load_ipython_extension
-    from .widgets import Dashboard, DiffView, ExecutionBrowser, Timeline
+    from .widgets import Dashboard, DiffView, ExecutionBrowser, ReplayPlayer, Timeline
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "Dashboard",
     "DiffView",
     "ExecutionBrowser",
+    "ReplayPlayer",
     "Timeline",
     "Workbench",
     "WorkbenchError",
@@ -58,6 +60,7 @@ _LAZY = {
     "Dashboard": "workbench.widgets",
     "DiffView": "workbench.widgets",
     "ExecutionBrowser": "workbench.widgets",
+    "ReplayPlayer": "workbench.widgets",
     "Timeline": "workbench.widgets",
     "Workbench": "workbench._workbench",
     "connect": "workbench._workbench",

@@ -171,3 +171,82 @@ class RunDiff(Protocol):
     def detail(self, position: int) -> dict[str, Any]:
         """Both sides of a row: ``a`` and ``b`` with ``calls result is_error text``, or None."""
         ...
+
+
+@runtime_checkable
+class ReplayCursor(Protocol):
+    """A cursor over the steps of a run: what ``bench.replay(run)`` gives and ``ReplayPlayer`` shows."""
+
+    id: str
+    steps: pl.DataFrame
+    """One row per step: ``id execution_id step_number event_type name agent severity timestamp …``, no data."""
+    position: int
+    """The row of :attr:`steps` that the cursor stands on."""
+
+    @property
+    def state(self) -> Any:
+        """The state after this step; None where none is known."""
+        ...
+
+    @property
+    def event(self) -> Mapping[str, Any] | None:
+        """The event of this step, ``data`` parsed."""
+        ...
+
+    @property
+    def branches(self) -> pl.DataFrame:
+        """All branches of this run's root, in the order of the tree."""
+        ...
+
+    @property
+    def notes(self) -> pl.DataFrame:
+        """Notes, pins and checkpoints on the steps."""
+        ...
+
+    def state_at(self, step: int) -> Any:
+        """The state after another step."""
+        ...
+
+    def changes(self, path: str = "") -> list[int]:
+        """The steps after which the value at a path had become another one."""
+        ...
+
+    def context(self) -> pl.DataFrame:
+        """The messages as the model saw them at this step."""
+        ...
+
+    def origin(self, path: str) -> pl.DataFrame:
+        """Who wrote a value of this state."""
+        ...
+
+    def on(self, run: str, *, step: int | None = None) -> ReplayCursor:
+        """A cursor on another branch, or a fresh one."""
+        ...
+
+    def fork(self, *, patch: Any = None, name: str | None = None) -> ReplayCursor:
+        """Go on from this step in a branch of its own."""
+        ...
+
+    def rollback(self, *, reason: str | None = None) -> ReplayCursor:
+        """Return here; what came after stays."""
+        ...
+
+    def note(self, text: str, *, author: str | None = None) -> Any:
+        """Write a note on this step."""
+        ...
+
+    def pin(self, *, author: str | None = None) -> Any:
+        """Mark this step."""
+        ...
+
+    def checkpoint(self, name: str, *, author: str | None = None) -> Any:
+        """Name this step."""
+        ...
+
+    def edit_note(self, note: Any, text: str) -> None:
+        """Change the text of a note."""
+        ...
+
+    def remove_note(self, note: Any) -> None:
+        """Take a note away."""
+        ...

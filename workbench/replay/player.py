@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -231,6 +232,40 @@ class Replay:
         """Go back to the last step before this one after which the value at a path had become another one."""
         return self._change(path, range(self.position - 1, -1, -1), f"before step {self.step_number}")
 
+    def changes(self, path: str = "") -> list[int]:
+        """The numbers of all steps after which the value at a path of the state had become another one.
+
+        Parameters
+        ----------
+        path
+            A JSON pointer, like ``/cart/total``; the whole state where it is left out.
+        """
+        found, before = [], None
+        for step in self._numbers:
+            now = self._states.at(step)
+            if now is not before and not same(value_at(now, path), value_at(before, path)):
+                found.append(step)
+            before = now
+        return found
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def state_at(self, step: int) -> Any:
+        """The state after another step; the cursor stays. See :attr:`state`."""
+        return self._state_at(self._found(step))
+
+    def context(self, **options: Any) -> pl.DataFrame:
+        """The messages as the model saw them at this step. See :func:`workbench.replay.context.context`."""
+        from .context import context
+
+        return context(self._frames, self.id, self.step_number, **options)
+
+    def origin(self, path: str, **options: Any) -> pl.DataFrame:
+        """Who wrote a value of this state. See :func:`workbench.replay.provenance.origin`."""
+        from .provenance import origin
+
+        return origin(self._frames, self.id, path, step=self.step_number, **options)
+
     # -- using it ----------------------------------------------------------------------------------------------------
 
     def restore(self, into: type[T] | T, *, path: str = "") -> T:
@@ -278,6 +313,21 @@ class Replay:
         """Return here: a branch from this step becomes the head. What came after stays, in this run."""
         return self._on(branches.rollback(self._frames.store, self.id, self.step_number, reason=reason))
 
+    def on(self, run: str, *, step: int | None = None) -> Replay:
+        """A cursor on another branch, or a fresh one on this run; this cursor stays.
+
+        Parameters
+        ----------
+        run
+            Id of the run.
+        step
+            The step that it stands on, or the last one before that; left out, the first.
+        """
+        replay = Replay(self._frames, self._frames.run_id(run))
+        if step is not None:
+            replay.position = max(bisect_right(replay._numbers, step) - 1, 0)
+        return replay
+
     @property
     def branches(self) -> pl.DataFrame:
         """All branches of this run's root. See :meth:`workbench.data.frames.load.Frames.branches`."""
@@ -301,6 +351,14 @@ class Replay:
         return notes.add_note(
             self._frames.store, self.id, self.step_number, text=name, kind="checkpoint", author=author
         )
+
+    def edit_note(self, note: uuid.UUID | str, text: str) -> None:
+        """Change the text of a note, pin or checkpoint that a person made."""
+        notes.edit_note(self._frames.store, note, text)
+
+    def remove_note(self, note: uuid.UUID | str) -> None:
+        """Take a note, pin or checkpoint away that a person made."""
+        notes.remove_note(self._frames.store, note)
 
     def to_checkpoint(self, name: str) -> Self:
         """Go to a checkpoint by its name, whether the agent or a person made it.

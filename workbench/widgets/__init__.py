@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from .dashboard import Dashboard
     from .diff_view import DiffView
     from .execution_browser import ExecutionBrowser
+    from .replay_player import ReplayPlayer
     from .timeline import Timeline
 
-__all__ = ["Dashboard", "DiffView", "ExecutionBrowser", "Timeline"]
+__all__ = ["Dashboard", "DiffView", "ExecutionBrowser", "ReplayPlayer", "Timeline"]
 
 _HOMES = {
     "Dashboard": "dashboard",
     "DiffView": "diff_view",
     "ExecutionBrowser": "execution_browser",
+    "ReplayPlayer": "replay_player",
     "Timeline": "timeline",
 }
 

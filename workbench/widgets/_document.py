@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,14 @@ class Document:
         self.row = row
         self.record = frame.row(row, named=True)
         self.data = parse(self.record.pop("data", None))
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any], row: int) -> Document:
+        """The event given, its ``data`` parsed already."""
+        document = cls.__new__(cls)
+        document.row, document.record = row, dict(event)
+        document.data = document.record.pop("data", None)
+        return document
 
     def fields(self) -> dict[str, str]:
         """Every column but ``data`` that has a value, as text."""

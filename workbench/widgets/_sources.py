@@ -65,5 +65,9 @@ def _visit(path: Path, ordered: list[Path]) -> None:
 
 @cache
 def style(name: str) -> str:
-    """``static/_lib/base.css`` and ``static/<name>.css``."""
-    return "\n".join((STATIC / file).read_text(encoding="utf-8") for file in ("_lib/base.css", f"{name}.css"))
+    """``static/_lib/base.css``, the styles beside the library files that the module uses, and ``static/<name>.css``."""
+    used: list[Path] = []
+    _visit(STATIC / f"{name}.js", used)
+    beside = [path.with_suffix(".css") for path in used[:-1] if path.with_suffix(".css").exists()]
+    files = [STATIC / "_lib/base.css", *beside, STATIC / f"{name}.css"]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)

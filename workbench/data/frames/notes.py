@@ -23,21 +23,22 @@ schema: dict[str, Any] = {
     "author": pl.String,
     "created_at": UTC,
     "updated_at": UTC,
+    "is_recorded": pl.Boolean,  # a checkpoint of the agent's own, which nobody edits
 }
 
 _QUERY = """
 WITH stretch (run, after, until) AS (SELECT * FROM unnest({runs}::uuid[], {after}::int[], {until}::int[])),
 told AS (
   SELECT note.id, note.execution_id, coalesce(event.step_number, note.step_number) AS step, note.kind, note.text,
-    note.author, note.created_at, note.updated_at
+    note.author, note.created_at, note.updated_at, false AS is_recorded
   FROM workbench.step_notes note LEFT JOIN workbench.observability_events event ON event.id = note.event_id
   WHERE note.execution_id IN (SELECT run FROM stretch)
   UNION ALL
-  SELECT id, execution_id, step_number, 'checkpoint', coalesce(description, ''), NULL, "timestamp", "timestamp"
+  SELECT id, execution_id, step_number, 'checkpoint', coalesce(description, ''), NULL, "timestamp", "timestamp", true
   FROM workbench.execution_snapshots WHERE checkpoint AND execution_id IN (SELECT run FROM stretch)
 )
 SELECT id::text AS id, execution_id::text AS execution_id, step::bigint AS step_number, kind, text, author, created_at,
-  updated_at
+  updated_at, is_recorded
 FROM told JOIN stretch ON run = execution_id AND step > after AND (until IS NULL OR step <= until)
 ORDER BY step, created_at NULLS FIRST, id
 """

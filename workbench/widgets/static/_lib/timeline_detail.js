@@ -1,11 +1,8 @@
 // @ts-check
 // The pane beside a timeline that shows one event: its fields, and its data as a tree.
-import { fill, h, jsonTree, longText } from "./dom.js";
+import { fill, h } from "./dom.js";
+import { eventDetail } from "./event_detail.js";
 import { oneLine } from "./text.js";
-import { markWords } from "./timeline_words.js";
-
-/** What a reader looks for comes first, then the data, then whatever else the frame has. */
-const ORDER = ["name", "event_type", "severity", "agent", "category", "timestamp", "duration_ms", "step_number"];
 
 /**
  * @param {{ wire: any, said: Record<string, any>, onClose: () => void, onStep: (direction: number) => void }} options
@@ -41,34 +38,7 @@ export function detailPane({ wire, said, onClose, onStep }) {
   }
 
   /** @param {number} row @param {any} detail */
-  function render(row, detail) {
-    const list = (/** @type {string[]} */ names, kind = "wb-tl-fields") =>
-      h("dl", { class: kind }, names.map((name) => [h("dt", {}, name), h("dd", {}, value(name, detail.fields[name]))]));
-    const rest = Object.keys(detail.fields).filter((n) => !ORDER.includes(n));
-    const { data } = detail;
-    const mark = markWords(detail.fields);
-    const note = mark && h("p", { class: "wb-tl-mark", role: "note" }, h("span", { class: "wb-tl-mark-sign", "aria-hidden": "true" }, mark[0]), oneLine(mark[1], 200));
-    fill(body, note, list(ORDER.filter((n) => n in detail.fields)));
-    if (data !== null && data !== undefined) {
-      body.append(
-        h("h4", { class: "wb-tl-data-title" }, "data"),
-        jsonTree(data, {
-          open: 2,
-          cuts: detail.cuts,
-          more: async (pointer, offset) => (await wire.request("text", { row, pointer, offset })).text,
-          moreEntries: (pointer, offset) => wire.request("entries", { row, pointer, offset }),
-        }),
-      );
-    }
-    if (rest.length) body.append(h("details", { class: "wb-tl-rest" }, h("summary", {}, "ids and other fields"), list(rest, "wb-tl-others")));
-  }
-
-  /** @param {string} name @param {string} text */
-  function value(name, text) {
-    const shown = longText(text);
-    if (name === "severity") shown.classList.add(`wb-severity-${text.toLowerCase().replace(/[^a-z]/g, "")}`);
-    return shown;
-  }
+  const render = (row, detail) => fill(body, eventDetail(detail, { wire, row }));
 
   return {
     el,
