@@ -21,7 +21,7 @@ from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
 from workbench.data.ingest.writing.ahead import Ahead
-from workbench.data.ingest.writing.links import Links
+from workbench.data.ingest.writing.links import AMBIGUOUS, Links
 from workbench.data.ingest.writing.merge import Merger
 from workbench.data.ingest.writing.rows import (
     EVENT_COLUMNS,
@@ -166,7 +166,8 @@ class Writer:
         if self._with_prices:
             self._price()
         self._name_runs()
-        self._links.write(self._connection, self._turn)  # a link may be told by the file that a run is of
+        if n := self._links.write(self._connection, self._turn):  # a link may be told by the file that a run is of
+            self._source.kept("link", AMBIGUOUS, n)
         self._secrets.write()
         for damage in self._source.damage:
             self.bad(damage)
