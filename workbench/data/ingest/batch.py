@@ -377,6 +377,10 @@ def _blamed(error: Exception, job: _Job) -> IngestError | None:
     elif isinstance(error, WorkbenchError):
         return None
     else:
+        try:
+            job.source.check()  # a file that is rewritten while it is read can make any reader fail
+        except IngestError as rewritten:
+            return rewritten
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if "workbench" in frame.filename]
         where = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
         why = f"{DEFECT}: {type(error).__name__}{where}{said and f': {said}'}"
