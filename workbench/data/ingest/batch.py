@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.ingest.crew import Crew, Task, n_workers
-from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
-from workbench.data.ingest.ids import clean, import_id
+from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, import_of, reader
+from workbench.data.ingest.ids import clean
 from workbench.data.ingest.ledger import originals
 from workbench.data.ingest.ledger.quarantine import put_aside
 from workbench.data.ingest.ledger.turns import BLOCKS, NeedsTurn, Turn, is_collision, shared
@@ -442,7 +442,7 @@ def _ingest_file(
 def _read_file(
     store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool, is_retry: bool
 ) -> FileReport:
-    own = import_id(reader.FORMAT, source.import_key)
+    own = import_of(reader, source)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
         connection.execute("SET LOCAL statement_timeout = 0")
@@ -491,7 +491,7 @@ def _as_copy(connection: psycopg.Connection, own: uuid.UUID, source: Source, rep
 def _lies_too(store: Store, source: Source, reader: Reader) -> None:
     """Note where a copy of known bytes lies, and link its runs by that path too: others may name that one."""
     path = clean(source.stored_path)
-    about = {"own": import_id(reader.FORMAT, source.import_key), "path": path}
+    about = {"own": import_of(reader, source), "path": path}
     with store.raw() as connection, connection.transaction():
         if not Path(path).is_absolute() or connection.execute(_IS_ELSEWHERE, about).fetchone() is None:
             return

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import psycopg
 
-from workbench.data.ingest.detect import Reader
-from workbench.data.ingest.ids import clean, import_id, key
+from workbench.data.ingest.detect import Reader, import_of
+from workbench.data.ingest.ids import clean, key
 from workbench.data.ingest.ledger.quarantine import Quarantine
 from workbench.data.ingest.ledger.turns import Turn
 from workbench.data.ingest.normal import BadLine, Run, Steps
@@ -84,7 +84,7 @@ class Writer:
         self._marks_itself = getattr(reader, "MARKS", False)
         self._secrets = Marks(connection)
         self._source = source
-        self._import = import_id(format, source.import_key)
+        self._import = import_of(reader, source)
         self._maker = RowMaker(format, source, self._import)
         self._runs: dict[uuid.UUID, Run] = {}
         self._seen: set[uuid.UUID] = set()
