@@ -25,7 +25,8 @@ from workbench.data.ingest.formats.claude_steps import Finisher
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
 from workbench.data.ingest.reading.chat import mapping, number, text_or_none, title
 from workbench.data.ingest.reading.identity import line_id
-from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.source import Head, Ordered, Record, Source
+from workbench.data.ingest.reading.times import when
 from workbench.data.ingest.reading.together import nest, pair, sum_up
 from workbench.data.store.storable import storable
 
@@ -86,6 +87,14 @@ def read(source: Source) -> Iterator[Run | BadLine]:
                 held = None
     if session.n_lines:
         yield _run(session, _steps(session, held))
+
+
+def lines(source: Source) -> Iterator[Ordered]:
+    """Its lines, or the entries of a web export as the lines that they would be."""
+    for record in _records(source):
+        if isinstance(record, Record):
+            own, above = (text_or_none(record.value.get(name)) for name in ("uuid", "parentUuid"))
+            yield Ordered(record.data, own, above, when(record.value.get("timestamp"), source))
 
 
 def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:

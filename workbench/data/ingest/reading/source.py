@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
@@ -55,6 +56,15 @@ class Record(NamedTuple):
     value: Any
     data: bytes
     changed: tuple[str, ...] = ()
+
+
+class Ordered(NamedTuple):
+    """A line and what tells its place: its own id, that of the line it says it stands behind, its time."""
+
+    data: bytes
+    own: str | None = None
+    above: str | None = None
+    at: datetime | None = None
 
 
 class Note(NamedTuple):
@@ -284,6 +294,12 @@ class Source:
         self.damage.clear()
         self.notes.clear()
         self.is_strict = False
+
+    def anew(self) -> Source:
+        """The very same bytes for another reading, of which nothing is noted here."""
+        source = Source(self.name, path=self.path, content=self.content, origin=self.origin, columns=self.columns)
+        source.size_bytes, source.sha256, source._stamp = self.size_bytes, self.sha256, self._stamp
+        return source
 
     # What is in it
 

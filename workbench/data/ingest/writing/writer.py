@@ -21,6 +21,7 @@ from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
 from workbench.data.ingest.writing.ahead import Ahead
+from workbench.data.ingest.writing.joined import Joiner
 from workbench.data.ingest.writing.links import AMBIGUOUS, Links
 from workbench.data.ingest.writing.merge import Merger
 from workbench.data.ingest.writing.rows import (
@@ -102,7 +103,8 @@ class Writer:
         ).rowcount
         self.is_first = bool(written)
         self._rebuilt = rebuilt
-        self._merger = Merger(connection, self._maker, is_reread=not written and rebuilt is None)
+        joiner = Joiner(connection, reader, source, self._import)
+        self._merger = Merger(connection, self._maker, joiner, is_reread=not written and rebuilt is None)
 
     def __enter__(self) -> Self:
         self._ahead.__enter__()
