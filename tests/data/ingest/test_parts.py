@@ -207,10 +207,17 @@ def gemini(wanted: Sequence[int]) -> bytes:
 
 
 def sts(wanted: Sequence[int]) -> bytes:
-    lines: list[Any] = [{"type": "session", "harness": "h", "id": SESSION}]
+    """A session of llama.app, whose header says which message is the last of the branch."""
+    lines: list[Any] = [{"type": "session", "harness": "h", "id": SESSION, "currNode": f"e{N - 1}"}]
     for n in wanted:
-        m = {"role": "user" if n % 2 == 0 else "assistant", "content": f"text {n}", "timestamp": at(n), "model": "m"}
-        lines.append({"type": "message", "message": m})
+        m: dict[str, Any] = {"role": "assistant", "content": f"text {n}", "timestamp": at(n), "model": "m"}
+        if n % 4 == 0:
+            m = {"role": "user", "content": f"prompt {n}", "timestamp": at(n)}
+        elif n % 4 == 1:
+            m |= {"toolCalls": [{"id": f"c{n}", "name": "ls", "arguments": {}}]}
+        elif n % 4 == 2:
+            m = {"role": "tool", "content": "x", "toolCallId": f"c{n - 1}", "timestamp": at(n)}
+        lines.append({"type": "message", "message": {**m, "id": f"e{n}", "parent": f"e{n - 1}" if n else None}})
     return jsonl(lines)
 
 
@@ -258,7 +265,7 @@ def at_once(data: bytes) -> bytes:
     return re.sub(rb"2025-05-01T12:00:\d\d", b"2025-05-01T12:00:00", data)
 
 
-@pytest.mark.parametrize("format", ["pi", "claude-code"])
+@pytest.mark.parametrize("format", ["pi", "claude-code", "sts"])
 def test_lines_of_one_moment_stand_behind_those_they_name(store: Store, tmp_path: Path, format: str) -> None:
     """Three parts without a line in common, written in one millisecond: each line names the one before it."""
     make = MAKERS[format]
