@@ -299,3 +299,26 @@ def test_forks_move_along_with_the_step_they_hang_on(bench):
     assert (told[fork], told[inner], told[other]) == (5, 5, 1)
     assert [cursor.state["n"] for cursor in bench.replay(inner).play()] == [0, 1, 2, 31]
     assert bench.state(fork, 5) == {"n": 30}
+
+
+def test_a_part_of_a_session_that_comes_late_leaves_forks_where_they_hang(bench, tmp_path):
+    """The beginning of a session is read after its end was forked: the steps move, and the fork with them."""
+    lines = [
+        {
+            "type": "user", "uuid": f"u{n}", "parentUuid": f"u{n - 1}" if n else None, "sessionId": "s1",
+            "timestamp": f"2026-01-01T00:00:0{n}Z", "message": {"role": "user", "content": f"said {n}"},
+        }
+        for n in range(6)
+    ]  # fmt: skip
+    for name, part in (("end.jsonl", lines[3:]), ("begin.jsonl", lines[:4])):
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in part))
+    bench.ingest(tmp_path / "end.jsonl", format="claude-code", progress=False)
+    run = bench.executions()["id"][0]
+    fork = str(bench.fork(run, 1, state={"edited": True}))
+
+    bench.ingest(tmp_path / "begin.jsonl", format="claude-code", progress=False)
+
+    assert bench.events(run).height == 6
+    assert bench.branches(run)["forked_at_step"].to_list() == [None, 4]
+    assert bench.state(fork, 4) == {"edited": True}
+    assert len(bench.state(fork, 3)["messages"]) == 4

@@ -260,18 +260,37 @@ def test_a_path_leads_to_one_file(store: Store, tmp_path: Path, reference: dict,
     assert len(links(store)) == n
 
 
-def test_a_path_that_was_written_anew_leads_to_its_first_run(store: Store, tmp_path: Path) -> None:
+def test_a_path_that_was_written_anew_leads_to_the_run_of_its_time(store: Store, tmp_path: Path) -> None:
     """The next run in the same folder has the same names: each trajectory keeps the sub-agent that it had."""
-    files = linked_files.atif_by_path()
-    (tmp_path / "agents").mkdir()
-    for task in (b"do it", b"do that"):
-        for name, data in files.items():
-            data = data.replace(b"do it", task).replace(b"look", task + b" first")
-            (tmp_path / name).write_bytes(data)
+    for day, task in enumerate(("do it", "do that"), start=1):
+        for name, data in linked_files.atif_by_path().items():
+            document = json.loads(data.replace(b"do it", task.encode()).replace(b"look", f"{task} first".encode()))
+            for step in document["steps"]:
+                step["timestamp"] = f"2026-01-0{day}T10:00:00Z"
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(json.dumps(document))
         ingest(store, tmp_path, progress=False)
-        ingest(store, tmp_path / "main.json", progress=False)
 
     assert links(store) == [("do it first", "do it"), ("do that first", "do that")]
+
+
+def test_a_path_of_two_runs_that_no_time_tells_apart_leads_to_neither(store: Store, tmp_path: Path) -> None:
+    """Written anew, and no step has a time: nobody is linked by it, which the run and the report say."""
+    for task in (b"look", b"look again"):
+        for name, data in linked_files.atif_by_path().items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(data.replace(b"look", task))
+        report = ingest(store, tmp_path, progress=False)
+
+    with store.raw() as connection:
+        rows = connection.execute(
+            "SELECT name, metadata->'possible_parents' FROM workbench.agent_executions"
+            " WHERE metadata ? 'possible_parents' ORDER BY name"
+        ).fetchall()
+        [main] = connection.execute("SELECT source_id FROM workbench.agent_executions WHERE name = 'do it'").fetchall()
+    assert links(store) == []
+    assert rows == [("look", [main[0]]), ("look again", [main[0]])]
+    assert [item.count for file in report.files for item in file.kept if item.what == "link"] == [2]
 
 
 @pytest.mark.parametrize("name", ["main.json", "agents/sub.json"])

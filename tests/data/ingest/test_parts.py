@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +207,17 @@ def gemini(wanted: Sequence[int]) -> bytes:
 
 
 def sts(wanted: Sequence[int]) -> bytes:
-    lines: list[Any] = [{"type": "session", "harness": "h", "id": SESSION}]
+    """A session of llama.app, whose header says which message is the last of the branch."""
+    lines: list[Any] = [{"type": "session", "harness": "h", "id": SESSION, "currNode": f"e{N - 1}"}]
     for n in wanted:
-        m = {"role": "user" if n % 2 == 0 else "assistant", "content": f"text {n}", "timestamp": at(n), "model": "m"}
-        lines.append({"type": "message", "message": m})
+        m: dict[str, Any] = {"role": "assistant", "content": f"text {n}", "timestamp": at(n), "model": "m"}
+        if n % 4 == 0:
+            m = {"role": "user", "content": f"prompt {n}", "timestamp": at(n)}
+        elif n % 4 == 1:
+            m |= {"toolCalls": [{"id": f"c{n}", "name": "ls", "arguments": {}}]}
+        elif n % 4 == 2:
+            m = {"role": "tool", "content": "x", "toolCallId": f"c{n - 1}", "timestamp": at(n)}
+        lines.append({"type": "message", "message": {**m, "id": f"e{n}", "parent": f"e{n - 1}" if n else None}})
     return jsonl(lines)
 
 
@@ -241,14 +250,59 @@ def test_parts_of_a_run_in_either_order(store: Store, tmp_path: Path, format: st
         assert stored(store, tmp_path, format, *(MAKERS[format](part) for part in parts)) == expected
 
 
-def stored(store: Store, folder: Path, format: str, *files: bytes) -> dict[str, list[tuple[Any, ...]]]:
+@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("format", ["codex", "pi", "claude-code"])
+def test_parts_of_which_the_files_are_gone(store: Store, tmp_path: Path, format: str, kind: str) -> None:
+    """Where a file was not kept and is not there any more, its rows are put together with those of the other part."""
+    first, second = PARTS[kind]
+    expected = stored(store, tmp_path, format, MAKERS[format](sorted({*first, *second})))
+    for parts in ((first, second), (second, first)):
+        assert stored(store, tmp_path, format, *map(MAKERS[format], parts), is_kept=False) == expected
+
+
+def at_once(data: bytes) -> bytes:
+    """The lines as if all had been written in one millisecond."""
+    return re.sub(rb"2025-05-01T12:00:\d\d", b"2025-05-01T12:00:00", data)
+
+
+@pytest.mark.parametrize("format", ["pi", "claude-code", "sts"])
+def test_lines_of_one_moment_stand_behind_those_they_name(store: Store, tmp_path: Path, format: str) -> None:
+    """Three parts without a line in common, written in one millisecond: each line names the one before it."""
+    make = MAKERS[format]
+    expected = stored(store, tmp_path, format, at_once(make(range(N))))
+    for parts in permutations([range(3), range(3, 5), range(5, N)]):
+        assert stored(store, tmp_path, format, *(at_once(make(part)) for part in parts)) == expected
+
+
+def test_a_part_with_nothing_new_tells_the_order(store: Store, tmp_path: Path) -> None:
+    """Of two parts written in one millisecond a third says which comes first, although it has no line of its own."""
+    expected = stored(store, tmp_path, "codex", at_once(codex(range(N))))
+    for parts in permutations([range(4), range(4, N), range(3, 5)]):
+        assert stored(store, tmp_path, "codex", *(at_once(codex(part)) for part in parts)) == expected
+
+
+@pytest.mark.parametrize("format", ["pi", "claude-code"])
+def test_a_line_that_two_files_tell_differently(store: Store, tmp_path: Path, format: str) -> None:
+    """It is one step, told as the part tells it that goes on longer, in either order."""
+    make = MAKERS[format]
+    one, other = make(range(4)).replace(b"answer 3", b"an answer"), make(range(3, N))
+    expected = stored(store, tmp_path, format, make(range(N)))
+    for parts in permutations([one, other]):
+        assert stored(store, tmp_path, format, *parts) == expected
+
+
+def stored(
+    store: Store, folder: Path, format: str, *files: bytes, is_kept: bool = True
+) -> dict[str, list[tuple[Any, ...]]]:
     """All rows after files were read one after the other into an empty store."""
     empty(store)
     columns = COLUMNS if format == "columns" else None
     for n, data in enumerate(files):
         path = folder / f"{n}.jsonl"
         path.write_bytes(data)
-        ingest(store, path, format=format, columns=columns, progress=False)
+        ingest(store, path, format=format, columns=columns, progress=False, keep_originals=is_kept)
+        if not is_kept:
+            path.unlink()
     return tree(store)
 
 

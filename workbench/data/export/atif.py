@@ -220,7 +220,7 @@ class _Trajectory:
                 yield child
 
 
-_LINKS = ("parent_source_id", "started_by", "link", "spawned_by", "spawns", "linked_files")
+_LINKS = ("parent_source_id", "started_by", "link", "spawned_by", "spawns", "linked_files", "possible_parents")
 
 
 def _agent(value: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from workbench.data.ingest.crew import Crew, Task, n_workers
-from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, reader
-from workbench.data.ingest.ids import clean, import_id
+from workbench.data.ingest.detect import Found, Reader, Skipped, choose, database_reader, find, import_of, reader
+from workbench.data.ingest.ids import clean
 from workbench.data.ingest.ledger import originals
 from workbench.data.ingest.ledger.quarantine import put_aside
 from workbench.data.ingest.ledger.turns import BLOCKS, NeedsTurn, Turn, is_collision, shared
@@ -29,6 +29,7 @@ from workbench.data.ingest.reading.database import is_url, url_name
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.registry import HERE, Guarded
 from workbench.data.ingest.report import Counts, FileReport, IngestReport
+from workbench.data.ingest.writing.links import Links
 from workbench.data.ingest.writing.writer import Writer
 from workbench.errors import (
     ConfigurationError,
@@ -376,6 +377,10 @@ def _blamed(error: Exception, job: _Job) -> IngestError | None:
     elif isinstance(error, WorkbenchError):
         return None
     else:
+        try:
+            job.source.check()  # a file that is rewritten while it is read can make any reader fail
+        except IngestError as rewritten:
+            return rewritten
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if "workbench" in frame.filename]
         where = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
         why = f"{DEFECT}: {type(error).__name__}{where}{said and f': {said}'}"
@@ -418,9 +423,12 @@ def _ingest_file(
     is_alone = False
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
-            return _read_file(
+            report = _read_file(
                 store, source, reader, is_alone=is_alone, keep_originals=keep_originals, is_retry=is_retry
             )
+            if report.copy_of is not None and getattr(reader, "NAMES_FILES", False):
+                _lies_too(store, source, reader)
+            return report
         except NeedsTurn:
             pass
         except ConflictError as error:
@@ -434,7 +442,7 @@ def _ingest_file(
 def _read_file(
     store: Store, source: Source, reader: Reader, *, is_alone: bool, keep_originals: bool, is_retry: bool
 ) -> FileReport:
-    own = import_id(reader.FORMAT, source.import_key)
+    own = import_of(reader, source)
     with _without_gc(), store.raw() as connection, connection.transaction() as transaction:
         # Parsing a long file takes longer than any statement may.
         connection.execute("SET LOCAL statement_timeout = 0")
@@ -480,6 +488,22 @@ def _as_copy(connection: psycopg.Connection, own: uuid.UUID, source: Source, rep
     return replace(report, path=source.name, copy_of=first)
 
 
+def _lies_too(store: Store, source: Source, reader: Reader) -> None:
+    """Note where a copy of known bytes lies, and link its runs by that path too: others may name that one."""
+    path = clean(source.stored_path)
+    about = {"own": import_of(reader, source), "path": path}
+    with store.raw() as connection, connection.transaction():
+        if not Path(path).is_absolute() or connection.execute(_IS_ELSEWHERE, about).fetchone() is None:
+            return
+        turn = Turn(connection, reader.FORMAT, is_alone=True)
+        turn.take()
+        links = Links(reader)
+        for source_id, run in connection.execute(_HELD, about):
+            links.add_stored(source_id, run)
+        connection.execute(_LIES_TOO, about)
+        links.write(connection, turn)
+
+
 def _was_read(connection: psycopg.Connection, source: Source, format: str) -> bool:
     """Whether another state of the file was read before."""
     query = "SELECT EXISTS (SELECT FROM workbench.imports WHERE path = %s AND source = %s)"
@@ -518,6 +542,16 @@ def _known(connection: psycopg.Connection, own: uuid.UUID) -> FileReport | None:
         return None
     return replace(report, new=Counts(), updated=0)
 
+
+_IS_ELSEWHERE = "SELECT FROM workbench.imports WHERE id = %(own)s AND path <> %(path)s AND NOT %(path)s = ANY(copies)"
+_LIES_TOO = """
+UPDATE workbench.imports SET copies = copies || %(path)s::text
+WHERE id = %(own)s AND path <> %(path)s AND NOT %(path)s = ANY(copies)
+"""
+_HELD = """
+SELECT run.source_id, run.id FROM workbench.import_runs AS held
+JOIN workbench.agent_executions AS run ON run.id = held.execution_id WHERE held.import_id = %(own)s
+"""
 
 _KNOWN = """
 WITH runs AS (SELECT id FROM workbench.agent_executions WHERE import_id = %s)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from workbench.data.ingest.ids import import_id
 from workbench.data.ingest.reading.damage import damage, emptiness
 from workbench.data.ingest.reading.source import Head, Source
 from workbench.data.ingest.reading.table import TABLE_NAMES
 from workbench.data.ingest.registry import READERS, Reader, broken, names, reader, usable
 from workbench.errors import IngestError, UnknownFormatError
 
-__all__ = ["READERS", "SURE_ENOUGH", "Found", "Reader", "Skipped", "choose", "database_reader", "find", "reader"]
+__all__ = [
+    "READERS",
+    "SURE_ENOUGH",
+    "Found",
+    "Reader",
+    "Skipped",
+    "choose",
+    "database_reader",
+    "find",
+    "import_of",
+    "reader",
+]
 
 # Those that read the tables of a database too: their module has ``parts(url) -> Iterator[Part]``.
 _OF_DATABASES = ("langgraph",)
@@ -60,6 +73,16 @@ def database_reader(name: str | None) -> DatabaseReader:
             known=_OF_DATABASES,
         )
     return cast(DatabaseReader, reader(name or _OF_DATABASES[0]))
+
+
+def import_of(chosen: Reader, source: Source) -> uuid.UUID:
+    """The id of the import of a file: of its bytes, and of what a reader takes from its path (``placed(source)``).
+
+    Where the path says which run a file is of, the same bytes elsewhere are of another run: no copy.
+    """
+    placed = getattr(chosen, "placed", None)
+    place = None if placed is None else placed(source)
+    return import_id(chosen.FORMAT, source.import_key if place is None else f"{source.import_key}?{place}")
 
 
 def choose(source: Source, *, format: str | None = None) -> Reader:

@@ -18,7 +18,7 @@ import psycopg
 from workbench.data.ingest.detect import reader
 from workbench.data.ingest.ledger.originals import drop_unnamed, opened
 from workbench.data.ingest.ledger.turns import BLOCKS, Turn, exclusive
-from workbench.data.ingest.normal import BadLine, Run
+from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.retry import found
@@ -160,6 +160,10 @@ class _Undoing:
         (n_bad,) = self._one("SELECT count(*) FROM workbench.quarantine WHERE import_id = %(own)s")
         times = self._rows(_TIMES, runs=self._runs)
         children = self._rows(_CHILDREN, runs=self._runs)
+        links = Links(reader(own.format))
+        for source_id, run in self._rows(_SOURCE_IDS, runs=self._runs):
+            links.add_stored(source_id, run)
+        links.go(connection)
         tasks = _Tasks(connection, own.id, self._runs)
         others = [_Import(*row) for row in self._rows(_OTHERS, runs=[*self._shared, *tasks.wanted_by])]
         with_prices = bool(self._one(_PRICED, runs=self._runs)[0])
@@ -172,7 +176,8 @@ class _Undoing:
                 self._rebuild(other, source, tasks, with_prices=with_prices)
         n_tasks = tasks.give_back()
         self._restore(times)
-        orphans = self._relink(children)
+        links.write(connection, self._turn)
+        orphans = self._rehang(children)
         n_blocks, freed = drop_unnamed(connection, own.blocks)
         return Undo(
             str(own.id), own.path, own.format,
@@ -222,18 +227,11 @@ class _Undoing:
             "UPDATE workbench.agent_executions SET created_at = %s WHERE id = %s", [(at, run) for run, at in times]
         )
 
-    def _relink(self, children: list[tuple[Any, ...]]) -> tuple[str, ...]:
-        """Hang the runs that hung on those of the import where they belong now; the recorded ones that cannot be."""
-        links = Links(reader(self._own.format))
-        for _, _, _, format, source_id, parent in children:
-            if format == self._own.format:
-                links.add(Run(source_id, format, parent_source_id=parent))
-        links.write(self._connection, self._turn)
-        lost = []
-        for child, run, event, format, *_ in children:
-            if format != self._own.format and not self._execute(_HANG, child=child, run=run, event=event):
-                lost.append(str(child))
-        return tuple(lost)
+    def _rehang(self, children: list[tuple[Any, ...]]) -> tuple[str, ...]:
+        """Hang the runs recorded here back on those that other imports brought again; the others are told."""
+        return tuple(
+            str(child) for child, run, event in children if not self._execute(_HANG, child=child, run=run, event=event)
+        )
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -334,9 +332,14 @@ SELECT (SELECT count(*) FROM workbench.observability_events
 """
 _TIMES = "SELECT id, created_at FROM workbench.agent_executions WHERE id = ANY(%(runs)s)"
 _THERE = "SELECT id FROM workbench.agent_executions WHERE id = ANY(%(runs)s)"
+_SOURCE_IDS = "SELECT source_id, id FROM workbench.agent_executions WHERE id = ANY(%(runs)s)"
+# What hangs on them and no reader hung there: recorded here, of another format or of none.
 _CHILDREN = """
-SELECT id, parent_execution_id, parent_event_id, source, source_id, metadata->>'parent_source_id'
-FROM workbench.agent_executions WHERE parent_execution_id = ANY(%(runs)s) AND NOT id = ANY(%(runs)s) ORDER BY id
+SELECT child.id, child.parent_execution_id, child.parent_event_id
+FROM workbench.agent_executions AS child
+JOIN workbench.agent_executions AS above ON above.id = child.parent_execution_id
+WHERE above.id = ANY(%(runs)s) AND NOT child.id = ANY(%(runs)s) AND child.source IS DISTINCT FROM above.source
+ORDER BY child.id
 """
 _PRICED = "SELECT EXISTS (SELECT FROM workbench.agent_executions WHERE id = ANY(%(runs)s) AND cost_source = 'prices')"
 _HANG = """

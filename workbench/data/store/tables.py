@@ -95,8 +95,16 @@ imports = sa.Table(
         server_default=sa.text("'{}'::bytea[]"),
         comment="sha256 of each block of the file as it lay on disk; empty where the original was not kept",
     ),
+    sa.Column(
+        "copies",
+        pg.ARRAY(sa.Text),
+        nullable=False,
+        server_default=sa.text("'{}'::text[]"),
+        comment="where else files of the very same bytes lay, of formats that name other files by their paths",
+    ),
     sa.Index(None, "sha256"),
     sa.Index(None, "blocks", postgresql_using="gin"),
+    sa.Index("ix_imports_copies", "source", postgresql_where=sa.text("copies <> '{}'::text[]")),
     sa.Index(None, "path", postgresql_using="hash"),  # a path may be longer than a btree holds
 )
 
@@ -263,6 +271,12 @@ agent_executions = sa.Table(
     sa.Index(None, "parent_event_id", postgresql_where=sa.text("parent_event_id IS NOT NULL")),
     # Runs that name the step they hang on, or the runs that hang on theirs: asked for at the end of every file.
     sa.Index("ix_agent_executions_spawned_by", "source", postgresql_where=sa.text("metadata ? 'spawned_by'")),
+    sa.Index(
+        "ix_agent_executions_parent_source_id",  # hash: an id that a source gives may be longer than a btree holds
+        sa.text("(metadata->>'parent_source_id')"),
+        postgresql_using="hash",
+        postgresql_where=sa.text("metadata ? 'parent_source_id'"),
+    ),
     sa.Index("ix_agent_executions_spawns", "source", postgresql_where=sa.text("metadata ? 'spawns'")),
 )
 

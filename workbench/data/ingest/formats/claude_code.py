@@ -11,8 +11,10 @@ nesting a result is put under its call, a sub-agent under the call that started 
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import orjson
@@ -23,7 +25,8 @@ from workbench.data.ingest.formats.claude_steps import Finisher
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps, total
 from workbench.data.ingest.reading.chat import mapping, number, text_or_none, title
 from workbench.data.ingest.reading.identity import line_id
-from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.source import Head, Ordered, Record, Source
+from workbench.data.ingest.reading.times import when
 from workbench.data.ingest.reading.together import nest, pair, sum_up
 from workbench.data.store.storable import storable
 
@@ -86,30 +89,48 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         yield _run(session, _steps(session, held))
 
 
+def lines(source: Source) -> Iterator[Ordered]:
+    """Its lines, or the entries of a web export as the lines that they would be."""
+    for record in _records(source):
+        if isinstance(record, Record):
+            own, above = (text_or_none(record.value.get(name)) for name in ("uuid", "parentUuid"))
+            yield Ordered(record.data, own, above, when(record.value.get("timestamp"), source))
+
+
 def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:
+    order = session.order()
     if held is not None:
-        return list(Finisher(session).steps(session.in_order(held)))
+        return list(Finisher(session).steps(enumerate(held) if order is None else ((n, held[n]) for n in order)))
 
     def lines() -> Iterator[tuple[int, Line]]:
-        records = (record for record in _records(session.source) if isinstance(record, Record))
-        for n, record in session.in_order(records):
+        records = (record for record in _again(session, order) if isinstance(record, Record))
+        for n, record in zip(count() if order is None else order, records, strict=False):
             yield n, session.reread(n, record)
 
     return Steps(session.n_lines, lambda: Finisher(session).steps(session.source.again(lines())))
 
 
-def _own(entry: Any) -> bytes:
-    """The bytes that an entry of a document would be as a line; of one that no JSON holds, in Python's way."""
-    try:
-        return orjson.dumps(entry)
-    except TypeError:  # an integer of more than 64 bits, a lone surrogate, nesting beyond its depth
-        return storable(entry, limit=2**62).text.encode()
+def _again(session: Session, order: array[int] | None) -> Iterator[Record | BadLine]:
+    """What there is once more, in the order of time."""
+    if order is None:
+        return _records(session.source)
+    if _is_document(session.source):  # which is in memory as a whole
+        entries = [item for item in _entries(session.source) if isinstance(item, tuple)]
+        return (_entry(*entries[n]) for n in order)
+    return session.source.records(session.places.lines(session.source, order))
+
+
+def _is_document(source: Source) -> bool:
+    return "loglines" in source.head.keys
 
 
 def _records(source: Source) -> Iterator[Record | BadLine]:
-    if "loglines" not in source.head.keys:
-        yield from source.records()
-        return
+    if _is_document(source):
+        return (item if isinstance(item, BadLine) else _entry(*item) for item in _entries(source))
+    return source.records()
+
+
+def _entries(source: Source) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
     document = source.document().value
     entries = document.get("loglines") if isinstance(document, dict) else None
     if not isinstance(entries, list):
@@ -117,9 +138,18 @@ def _records(source: Source) -> Iterator[Record | BadLine]:
         return
     for index, entry in enumerate(entries):
         if isinstance(entry, dict):
-            yield Record(index + 1, entry, _own(entry))
+            yield index, entry
         else:
             yield BadLine(None, f"logline {index}: expected a JSON object")
+
+
+def _entry(index: int, entry: dict[str, Any]) -> Record:
+    """An entry of a document as the line that it would be; of one that no JSON holds, in Python's way."""
+    try:
+        data = orjson.dumps(entry)
+    except TypeError:  # an integer of more than 64 bits, a lone surrogate, nesting beyond its depth
+        data = storable(entry, limit=2**62).text.encode()
+    return Record(index + 1, entry, data)
 
 
 def _run(session: Session, steps: Sequence[Step]) -> Run:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from workbench.data.ingest.formats.claude_line import Line, read_line
 from workbench.data.ingest.normal import Link, Mark, Usage
 from workbench.data.ingest.reading.chat import count, mapping
 from workbench.data.ingest.reading.identity import Ids, line_id
+from workbench.data.ingest.reading.places import Places
 from workbench.data.ingest.reading.source import Record, Source
 from workbench.data.ingest.reading.times import when
 
@@ -35,7 +36,6 @@ _OPENINGS = 100  # texts from the beginning of a session, one of which gives it 
 _OPENING_CHARS = 2_000
 _COPIED = "of a line copied from the session that this one forked from: counted there, as they were in data.extra"
 
-T = TypeVar("T")
 Place = tuple[int, int]  # the time of a line, its number in the file
 
 
@@ -129,7 +129,8 @@ class Session:
         self._times = array("q")
         self._clock = _NEVER
         self._common_at: dict[str, int] = {}  # when that was said first
-        self.late: set[int] = set()  # lines written behind one of a later time
+        self._late = bytearray()  # by line: whether it was written behind one of a later time
+        self.places = Places()
         self.results: set[str] = set()  # call_ids that have a result
         self.agents: dict[str, str] = {}  # id of a sub-agent with a file of its own → call_id
         self.resumes: str | None = None  # uuid of a line of another session that this one goes on from
@@ -158,6 +159,7 @@ class Session:
             self._renamed[n] = own
         step.source_id = own
         self.first_id = self.first_id or own
+        self.places.take(record)
         self._place(step.timestamp)
         self._follow(line, (self._times[n], n))
         self._pair(line)
@@ -206,15 +208,16 @@ class Session:
         return True
 
     def _place(self, moment: datetime | None) -> None:
+        is_late = False
         if moment is not None:
             self._clock = (moment - _EPOCH) // _US
-            if self._clock < self._latest:
-                self.late.add(self.n_lines)
-            else:
+            is_late = self._clock < self._latest
+            if not is_late:
                 self._latest, self.completed_at = self._clock, moment
             if self.started_at is None or moment < self.started_at:
                 self.started_at = moment
         self._times.append(self._clock)
+        self._late.append(is_late)
 
     def _follow(self, line: Line, place: Place) -> None:
         step, is_interruption = line.step, line.is_interruption
@@ -289,7 +292,7 @@ class Session:
             return "orphaned"
         if line.parent is not None and line.parent not in self.ids and line.parent != self.resumes:
             return "orphaned"
-        return "out_of_order" if number in self.late else None
+        return "out_of_order" if self._late[number] else None
 
     def before(self, own: str) -> tuple[str | None, str | None, Link | None]:
         """The session that this one goes on from, where its lines say so, the line there, and how it goes on.
@@ -322,26 +325,8 @@ class Session:
         """What is counted: each answer of the model once."""
         return [*self.bills.values(), *self.loose]
 
-    def in_order(self, records: Iterable[T]) -> Iterator[tuple[int, T]]:
-        """The records, or their lines, in the order of time, each with its number in the file.
-
-        Written by several processes at once, lines may come a little out of order: those that come too early are held
-        back until it is their turn.
-        """
-        ranks = self._ranks()
-        if ranks is None:
-            yield from enumerate(records)
-            return
-        held: dict[int, tuple[int, T]] = {}
-        turn = 0
-        for n, record in enumerate(records):
-            held[int(ranks[n])] = n, record
-            while turn in held:
-                yield held.pop(turn)
-                turn += 1
-
-    def _ranks(self) -> np.ndarray | None:
-        """By line: its place in the order of time; ``None`` where that is the order of the file."""
+    def order(self) -> array[int] | None:
+        """The numbers of the lines in the order of time; ``None`` where that is the order of the file."""
         times = np.frombuffer(self._times, dtype=np.int64).copy()
         dated = times[times != _NEVER]
         if not dated.size:
@@ -349,9 +334,7 @@ class Session:
         times[times == _NEVER] = dated[0]
         if bool((times[1:] >= times[:-1]).all()):
             return None
-        ranks = np.empty(times.size, dtype=np.int64)
-        ranks[np.argsort(times, kind="stable")] = np.arange(times.size)
-        return ranks
+        return array("q", np.argsort(times, kind="stable").astype(np.int64).tobytes())
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage | None:

@@ -17,13 +17,14 @@ from typing import Any
 from workbench.data.ingest.formats import codex_document
 from workbench.data.ingest.formats.codex_course import UUID
 from workbench.data.ingest.formats.codex_event import Line
+from workbench.data.ingest.formats.codex_line import own_id
 from workbench.data.ingest.formats.codex_parts import settle
 from workbench.data.ingest.formats.codex_session import Session
 from workbench.data.ingest.formats.codex_steps import Finisher
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
 from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.reading.identity import line_id
-from workbench.data.ingest.reading.source import Head, Record, Source
+from workbench.data.ingest.reading.source import Head, Ordered, Record, Source
 from workbench.data.ingest.reading.times import when
 
 FORMAT = "codex"
@@ -31,7 +32,7 @@ TITLE = "Codex CLI rollouts (.jsonl, .json)"
 MARKS = True  # set here, line by line: the writer cannot walk a session larger than memory to set them
 HAS_PARENTS = True  # a fork or a sub-agent may be read before or after the session it came from
 
-__all__ = ["FORMAT", "HAS_PARENTS", "MARKS", "TITLE", "detect", "read", "settle"]
+__all__ = ["FORMAT", "HAS_PARENTS", "MARKS", "TITLE", "detect", "lines", "read", "settle"]
 
 HELD_BYTES = 64_000_000  # of lines that are kept for the second pass; those of a longer file are read again
 _BEGINS = {"id", "timestamp", "instructions"}  # the first line of a rollout of 2025
@@ -100,6 +101,16 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     if session.n_lines:
         session.close()
         yield _run(session, _steps(session, held))
+
+
+def lines(source: Source) -> Iterator[Ordered] | None:
+    """Its lines; ``None`` of a document."""
+    if codex_document.likeness(source.head) > 0:
+        return None
+    records = (record for record in source.records() if isinstance(record, Record))
+    return (
+        Ordered(record.data, own_id(record.value), at=when(record.value.get("timestamp"), source)) for record in records
+    )
 
 
 def _steps(session: Session, held: list[Line] | None) -> Sequence[Step]:

@@ -58,6 +58,12 @@ def read_line(value: Mapping[str, Any]) -> Line | str:
     return line
 
 
+def own_id(value: Mapping[str, Any]) -> str | None:
+    """The source's own id of a line."""
+    line = read_line(value)
+    return line.own_id if isinstance(line, Line) else None
+
+
 def _layout(value: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
     """The kind of a line, its payload and what else its envelope holds. The first rollouts had no envelope."""
     kind = value.get("type")

@@ -236,6 +236,11 @@ def _last_metrics(steps: Sequence[Step]) -> Mapping[str, Any]:
     return next((found for step in reversed(steps) if (found := mapping((step.extra or {}).get("llm_metrics")))), {})
 
 
+def placed(source: Source) -> str | None:
+    """What the path says: a conversation that was forked begins with the very files of the other."""
+    return _conversation(source)
+
+
 def _conversation(source: Source) -> str | None:
     """The folder of a conversation, where each event is a file: ``CONVERSATION/events/event-00001-….json``."""
     *_, folder, inside, _ = ("", "", *source.stored_path.replace("\\", "/").split("/"))

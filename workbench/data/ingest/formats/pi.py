@@ -22,7 +22,8 @@ from workbench.data.ingest.formats.pi_steps import Finisher
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
 from workbench.data.ingest.reading.chat import known, mapping, rest, text_or_none, title
 from workbench.data.ingest.reading.identity import line_id
-from workbench.data.ingest.reading.source import Head, Source
+from workbench.data.ingest.reading.source import Head, Ordered, Record, Source
+from workbench.data.ingest.reading.times import when
 from workbench.data.ingest.reading.together import is_copied, nest, pair, sum_up
 
 FORMAT = "pi"
@@ -74,6 +75,14 @@ def read(source: Source) -> Iterator[Run | BadLine]:
     if session.n_lines:
         session.close()
         yield _run(session, _steps(session, held))
+
+
+def lines(source: Source) -> Iterator[Ordered]:
+    """Its lines."""
+    for record in source.records():
+        if isinstance(record, Record):
+            own, above = (text_or_none(record.value.get(name)) for name in ("id", "parentId"))
+            yield Ordered(record.data, own, above, when(record.value.get("timestamp"), source))
 
 
 def settle(run: Run) -> None:

@@ -24,8 +24,8 @@ from workbench.data.ingest.formats.hub_message import ROLES, is_message, step_of
 from workbench.data.ingest.normal import BadLine, Run, Step, Usage, total
 from workbench.data.ingest.reading.chat import count, known, last_answer, mapping, rest, text_or_none, title
 from workbench.data.ingest.reading.identity import Ids, line_id
-from workbench.data.ingest.reading.source import Head, Record, Source
-from workbench.data.ingest.reading.times import elapsed_ms
+from workbench.data.ingest.reading.source import Head, Ordered, Record, Source
+from workbench.data.ingest.reading.times import elapsed_ms, when
 
 FORMAT = "sts"
 TITLE = "Session traces of the Hugging Face Hub, STS (.jsonl)"
@@ -62,6 +62,20 @@ def read(source: Source) -> Iterator[Run | BadLine]:
         session.take(record)
     if session.steps:
         yield session.run()
+
+
+def lines(source: Source) -> Iterator[Ordered] | None:
+    """Its lines; ``None`` of a file of several sessions."""
+    values = (record.value for record in source.records() if isinstance(record, Record))
+    return _ordered(source) if sum(value.get("type") == "session" for value in values) <= 1 else None
+
+
+def _ordered(source: Source) -> Iterator[Ordered]:
+    for record in source.records():
+        if isinstance(record, Record):
+            message = mapping(record.value.get("message"))
+            own, above = (text_or_none(message.get(name)) for name in ("id", "parent"))
+            yield Ordered(record.data, own, above, when(message.get("timestamp"), source))
 
 
 @dataclass

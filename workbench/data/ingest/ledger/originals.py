@@ -58,10 +58,7 @@ def keep(connection: psycopg.Connection, source: Source) -> list[bytes]:
         if new:
             connection.cursor().executemany(_INSERT, new)
     if whole.hexdigest() != source.sha256:
-        raise IngestError(
-            f"{source.name} was rewritten while it was being read; nothing of it was stored. Ingest it again.",
-            path=source.name,
-        )
+        raise source.rewritten()
     return digests
 
 

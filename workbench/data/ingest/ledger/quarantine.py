@@ -76,6 +76,7 @@ def put_aside(store: Store, source: Source, format: str | None, reason: str, *, 
     if store.read_only:
         return
     try:
+        source.check()
         with store.raw() as connection:
             connection.execute("SET LOCAL statement_timeout = 0")
             blocks = originals.keep(connection, source) if keep_original else []

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
@@ -35,6 +36,11 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 _SHOWN_BYTES = 8
 
 
+def bare(number: int, line: bytes) -> bytes:
+    """A line without its end, the first without the mark of UTF-8."""
+    return (line.removeprefix(_UTF8_BOM) if number == 1 else line).rstrip(b"\r\n")
+
+
 # One of each is made for every line of every file: a frozen dataclass takes twice as long.
 class Line(NamedTuple):
     """One line: its 1-based number and its bytes, without the line end."""
@@ -50,6 +56,15 @@ class Record(NamedTuple):
     value: Any
     data: bytes
     changed: tuple[str, ...] = ()
+
+
+class Ordered(NamedTuple):
+    """A line and what tells its place: its own id, that of the line it says it stands behind, its time."""
+
+    data: bytes
+    own: str | None = None
+    above: str | None = None
+    at: datetime | None = None
 
 
 class Note(NamedTuple):
@@ -150,6 +165,7 @@ class Source:
     origin: str | None = None
     columns: Mapping[str, str] | None = None
     _is_noting: bool = True
+    _stamp: tuple[int, ...] = ()  # of the file when its checksum was taken
     _unlike: set[int] = field(default_factory=set)  # numbers of the lines that orjson alone would not read the same
 
     @classmethod
@@ -187,17 +203,59 @@ class Source:
     @cached_property
     def sha256(self) -> str:
         """Checksum of the first ``size_bytes`` bytes as they lie on disk."""
+        self._stamp = self._stamped()
+        return self._digest()
+
+    def _digest(self) -> str:
         digest = hashlib.sha256()
-        with self._raw() as raw:
-            while chunk := raw.read(_BUFFER_BYTES):
-                digest.update(chunk)
+        for chunk in self.chunks(_BUFFER_BYTES):
+            digest.update(chunk)
         return digest.hexdigest()
+
+    def _stamped(self) -> tuple[int, ...]:
+        """What differs when a file was written to, or another one has taken its place."""
+        if self.path is None:
+            return ()
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def check(self) -> None:
+        """Make sure that the file still begins with the bytes whose checksum was taken; it may have grown.
+
+        Raises
+        ------
+        IngestError
+            It was rewritten, or it is gone.
+        """
+        if "sha256" not in self.__dict__ or (stamp := self._stamped()) == self._stamp:
+            return
+        if self._digest() != self.sha256:
+            raise self.rewritten()
+        self._stamp = stamp
+
+    def rewritten(self) -> IngestError:
+        """The error of a file that is not what it was when its checksum was taken."""
+        return IngestError(
+            f"{self.name} was rewritten while it was being read; nothing of it was stored. Ingest it again.",
+            path=self.name,
+        )
+
+    def _unreadable(self, error: OSError) -> IngestError:
+        return IngestError(f"Cannot read {self.name}: {error.strerror}.", path=self.name)
 
     @cached_property
     def is_gzip(self) -> bool:
         """Told by the first two bytes, not by the name."""
         with self._raw() as raw:
             return raw.read(2) == _GZIP_MAGIC
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its text is what lies on disk, byte for byte."""
+        return not self.is_gzip and self._utf16 is None
 
     @cached_property
     def head(self) -> Head:
@@ -237,6 +295,12 @@ class Source:
         self.notes.clear()
         self.is_strict = False
 
+    def anew(self) -> Source:
+        """The very same bytes for another reading, of which nothing is noted here."""
+        source = Source(self.name, path=self.path, content=self.content, origin=self.origin, columns=self.columns)
+        source.size_bytes, source.sha256, source._stamp = self.size_bytes, self.sha256, self._stamp
+        return source
+
     # What is in it
 
     def open(self) -> BinaryIO:
@@ -272,8 +336,7 @@ class Source:
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The bytes as they lie on disk, in pieces of ``size`` and a rest; not counted as progress."""
-        raw = io.BytesIO(self.content or b"") if self.path is None else _BoundedFile(self.path, self.size_bytes, None)
-        with io.BufferedReader(raw, size) as stream:  # pyright: ignore[reportArgumentType]
+        with io.BufferedReader(self._unbuffered(None), size) as stream:  # pyright: ignore[reportArgumentType]
             while chunk := stream.read(size):
                 yield chunk
 
@@ -295,7 +358,7 @@ class Source:
                 if unzipped is not None and unzipped.is_damaged and not line.endswith(b"\n"):
                     number -= 1  # the line in which the stream breaks off
                     break
-                data = (line.removeprefix(_UTF8_BOM) if number == 1 else line).rstrip(b"\r\n")
+                data = bare(number, line)
                 if data and not data.isspace():
                     yield Line(number, data)
             if unzipped is not None and unzipped.is_damaged:
@@ -314,11 +377,15 @@ class Source:
             if unzipped is not None and unzipped.is_damaged:
                 self._cut(number + 1)
 
-    def records(self) -> Iterator[Record | BadLine]:
-        """Every line parsed as JSON; a line that is not JSON, or holds a bare scalar or list, is a BadLine."""
-        for line in self.lines():
+    def records(self, lines: Iterable[Line] | None = None) -> Iterator[Record | BadLine]:
+        """Every line parsed as JSON, or each of these; one that is not JSON, or a bare scalar or list, is a BadLine."""
+        for line in self.lines() if lines is None else lines:
             if not self._is_noting and line.number not in self._unlike:
-                yield Record(line.number, orjson.loads(line.data), line.data)
+                try:
+                    value = orjson.loads(line.data)
+                except ValueError:
+                    raise self.rewritten() from None
+                yield Record(line.number, value, line.data)
                 continue
             try:
                 parsed = parse(line.data)
@@ -382,6 +449,11 @@ class Source:
         """Go through what is read a second time: what there is to note was noted the first time.
 
         Records were parsed with care the first time; what was found to be plain JSON is now read at full speed.
+
+        Raises
+        ------
+        IngestError
+            The file is not what it was the first time, or it is gone.
         """
         waiting = iter(items)
         while True:
@@ -389,10 +461,11 @@ class Source:
             try:
                 item = next(waiting)
             except StopIteration:
-                return
+                break
             finally:
                 self._is_noting = True
             yield item
+        self.check()
 
     def _note(self, kind: Literal["kept", "changed", "lost"], what: str, why: str, n: int) -> None:
         if not self._is_noting:
@@ -406,11 +479,17 @@ class Source:
             self.damage.append(bad)
 
     def _raw(self) -> io.BufferedReader:
+        raw = self._unbuffered(self.on_read if self._is_noting else None)
+        size = io.DEFAULT_BUFFER_SIZE if self.path is None else _BUFFER_BYTES
+        return io.BufferedReader(raw, size)  # pyright: ignore[reportArgumentType]
+
+    def _unbuffered(self, on_read: Callable[[int], object] | None) -> io.BytesIO | _BoundedFile:
         if self.path is None:
-            return io.BufferedReader(io.BytesIO(self.content or b""))  # pyright: ignore[reportArgumentType]
-        return io.BufferedReader(
-            _BoundedFile(self.path, self.size_bytes, self.on_read if self._is_noting else None), _BUFFER_BYTES
-        )
+            return io.BytesIO(self.content or b"")
+        try:
+            return _BoundedFile(self.path, self.size_bytes, on_read)
+        except OSError as error:
+            raise self._unreadable(error) from error
 
 
 _UTF16 = Note("changed", "text", "decoded from UTF-16, stored as UTF-8")

@@ -1,23 +1,29 @@
-"""Link runs to the run and the step that they hang on, whichever of the two files is read first.
+"""Link runs to the run and the step that they hang on, the same in whatever order their files are read.
 
 Either side may tell it: the child names its parent (``Run.parent_source_id``) and the step there (``Run.spawned_by``),
 or the parent names its children with the step that started each (``Run.spawns``), or the files of those
-(``Run.linked_files``). All are kept with the run, so what cannot be linked today is linked when the other file comes.
+(``Run.linked_files``). All of that is kept with the runs, and a link follows from all that is stored of it: whenever a
+run comes, grows or goes, the links that it may have a part in are decided anew, and moved where they belong then.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import psycopg
 
 from workbench.data.ingest.detect import Reader
-from workbench.data.ingest.ids import event_id, execution_id, key
+from workbench.data.ingest.ids import execution_id, key
 from workbench.data.ingest.ledger.turns import Turn
 from workbench.data.ingest.normal import Run
-from workbench.data.ingest.writing.file_links import link_files
+from workbench.data.ingest.writing.claims import Child, Claims, Place, children_of
+from workbench.data.ingest.writing.file_links import Files
+
+POSSIBLE = "possible_parents"  # in the metadata of a run that hangs on nobody, for several could be it
+AMBIGUOUS = f"several runs could be it, by the path of a file alone: linked to none, named in metadata.{POSSIBLE}"
 
 
 class Links:
@@ -28,101 +34,102 @@ class Links:
         self._is_wanted = getattr(reader, "HAS_PARENTS", False)
         self._names_files = getattr(reader, "NAMES_FILES", False)
         self._own: dict[str, uuid.UUID] = {}
-        self._parents: dict[str, None] = {}
+        self._also: set[uuid.UUID] = set()
 
     def add(self, run: Run) -> None:
         """Take note of a run of the file."""
         self._own[key(run.source_id)] = execution_id(self._format, run.source_id)
-        if run.parent_source_id is not None:
-            self._parents[key(run.parent_source_id)] = None
 
-    def write(self, connection: psycopg.Connection, turn: Turn) -> None:
-        """Link what can be linked: runs of this file to any, and any to runs of this file."""
-        if not self._is_wanted or not self._own:
-            return
+    def add_stored(self, source_id: str, run: uuid.UUID) -> None:
+        """Take note of a run that is in the store."""
+        self._own[source_id] = run
+
+    def go(self, connection: psycopg.Connection) -> None:
+        """Take note of what the runs of the file have a part in, before they go."""
+        if self._is_wanted and self._own:
+            self._also |= self._concerned(connection)
+
+    def write(self, connection: psycopg.Connection, turn: Turn) -> int:
+        """Link what can be linked: runs of this file to any, and any to runs of this file.
+
+        Returns
+        -------
+        int
+            How many of them several runs could have started: they hang on none.
+        """
+        if not self._is_wanted or not (self._own or self._also):
+            return 0
         turn.take_links()
-        about = {"format": self._format, "own": [*self._own], "parents": [*self._parents, *self._own]}
-        connection.execute(_TO_PARENT, about)
-        self._told_by_parents(connection, about)
-        self._told_by_children(connection, about)
+        concerned = self._concerned(connection) | self._also
+        claims = Claims(connection, self._format, own=self._own.values(), searched=concerned)
+        concerned |= claims.met()
+        files = Files(connection, self._format) if self._names_files else None
+        if files is not None:
+            concerned = files.around(concerned)
+        if not concerned:
+            return 0
+        children = children_of(connection, self._format, concerned)
+        places = claims.places(children)
+        found = files.places(children, places) if files is not None else {}
+        changes = [
+            change
+            for child in children
+            if (change := _change(child, places.get(child.id), found.get(child.id))) is not None
+        ]
+        if changes:
+            connection.cursor().executemany(_HANG, changes)
+        return sum(1 for place in found.values() if place.possible)
+
+    def _concerned(self, connection: psycopg.Connection) -> set[uuid.UUID]:
+        """The runs whose links runs of the file may have a part in, as far as ids tell."""
+        about = {"format": self._format, "own": [*self._own], "ids": [*self._own.values()]}
+        found = {run for (run,) in connection.execute(_CONCERNED, about)}
         if self._names_files:
-            link_files(connection, self._format, self._own.values())
-
-    def _told_by_parents(self, connection: psycopg.Connection, about: Mapping[str, Any]) -> None:
-        for parent, child, step in connection.execute(_SPAWNS, about).fetchall():
-            event = event_id(parent, step)
-            connection.execute(_TO_STEP, {"child": child, "parent": parent, "event": event})
-
-    def _told_by_children(self, connection: psycopg.Connection, about: Mapping[str, Any]) -> None:
-        waiting = connection.execute(_WAITING, about).fetchall()
-        everywhere: list[uuid.UUID] | None = None
-        for child, source_id, parent, step, is_told in waiting:
-            if is_told:
-                among: Iterable[uuid.UUID] = [parent] if parent is not None else []
-            elif source_id in self._own:
-                if everywhere is None:
-                    everywhere = [row[0] for row in connection.execute(_RUNS, about)]
-                among = everywhere
-            else:
-                among = [*self._own.values(), *([parent] if parent else [])]
-            # The id of an event is made of its run's and its own source's: no search through all events is needed.
-            found = {event_id(run, step): run for run in among if run != child}
-            event = connection.execute(_FIRST_OF, [list(found)]).fetchone()
-            if event is None and parent is not None:
-                event = connection.execute(_NAMED, {"run": parent, "step": step}).fetchone()
-            if event is not None:
-                run = found.get(event[0], parent)
-                connection.execute(_TO_STEP, {"child": child, "parent": run, "event": event[0]})
+            found |= Files(connection, self._format).named_by(self._own.values())
+        return found
 
 
-_TO_PARENT = """
-UPDATE workbench.agent_executions AS child SET parent_execution_id = parent.id
-FROM workbench.agent_executions AS parent
-WHERE child.source = %(format)s AND child.parent_execution_id IS NULL
-  AND child.metadata->>'parent_source_id' = ANY(%(parents)s)
-  AND parent.source = %(format)s AND parent.source_id = child.metadata->>'parent_source_id'
-  AND child.id <> parent.id
+def _change(child: Child, by_ids: Place | None, by_files: Place | None) -> Mapping[str, Any] | None:
+    """What of a run's link is not as it is stored; ``None`` where nothing is."""
+    place = by_files or by_ids or Place()
+    if place.parent is None and child.is_held_elsewhere:
+        place = Place(child.parent, child.event, possible=place.possible)
+    metadata = dict(child.told)
+    if not child.says_link:
+        if place.link is not None:
+            metadata["link"] = place.link
+        elif metadata.get("link") == "continued":
+            del metadata["link"]
+    metadata.pop(POSSIBLE, None)
+    if place.possible:
+        metadata[POSSIBLE] = list(place.possible)
+    if (place.parent, place.event, metadata) == (child.parent, child.event, child.told):
+        return None
+    return {
+        "child": child.id,
+        "parent": place.parent,
+        "event": place.event,
+        "metadata": orjson.dumps(metadata).decode(),
+    }
+
+
+_CONCERNED = """
+SELECT id FROM workbench.agent_executions WHERE source = %(format)s AND source_id = ANY(%(own)s)
+UNION
+SELECT id FROM workbench.agent_executions WHERE source = %(format)s AND parent_execution_id = ANY(%(ids)s)
+UNION
+SELECT id FROM workbench.agent_executions
+WHERE source = %(format)s AND metadata ? 'parent_source_id' AND metadata->>'parent_source_id' = ANY(%(own)s)
+UNION
+SELECT child.id FROM workbench.agent_executions AS parent
+CROSS JOIN LATERAL jsonb_object_keys(CASE WHEN jsonb_typeof(parent.metadata->'spawns') = 'object'
+  THEN parent.metadata->'spawns' ELSE '{}' END) AS told
+JOIN workbench.agent_executions AS child ON child.source = parent.source AND child.source_id = told
+WHERE parent.source = %(format)s AND parent.source_id = ANY(%(own)s) AND parent.metadata ? 'spawns'
 """
 
-_SPAWNS = """
-SELECT parent.id, child.id, told.value
-FROM workbench.agent_executions AS parent
-CROSS JOIN LATERAL jsonb_each_text(parent.metadata->'spawns') AS told
-JOIN workbench.agent_executions AS child ON child.source = parent.source AND child.source_id = told.key
-WHERE parent.source = %(format)s AND parent.metadata ? 'spawns' AND jsonb_typeof(parent.metadata->'spawns') = 'object'
-  AND (parent.source_id = ANY(%(own)s) OR parent.metadata->'spawns' ?| %(own)s)
-  AND child.parent_event_id IS NULL AND child.id <> parent.id
-  AND (child.parent_execution_id IS NULL OR child.parent_execution_id = parent.id)
-ORDER BY parent.id, child.id
-"""
-
-_WAITING = """
-SELECT id, source_id, parent_execution_id, metadata->>'spawned_by', metadata ? 'parent_source_id'
-FROM workbench.agent_executions
-WHERE source = %(format)s AND metadata ? 'spawned_by' AND CASE WHEN metadata ? 'parent_source_id'
-  THEN parent_event_id IS NULL AND (source_id = ANY(%(own)s) OR metadata->>'parent_source_id' = ANY(%(own)s))
-  ELSE true END
-ORDER BY id
-"""
-
-_RUNS = "SELECT id FROM workbench.agent_executions WHERE source = %(format)s"
-
-# A step that two runs hold (a copy in a fork) is of the one that is no fork, and began first, whichever was read first.
-_FIRST_OF = """
-SELECT event.id FROM workbench.observability_events AS event
-JOIN workbench.agent_executions AS run ON run.id = event.execution_id
-WHERE event.id = ANY(%s)
-ORDER BY run.metadata->>'link' IS NOT DISTINCT FROM 'forked', run.started_at NULLS LAST, run.id LIMIT 1
-"""
-
-_NAMED = """
-SELECT id FROM workbench.observability_events
-WHERE execution_id = %(run)s AND (span_id = %(step)s OR data->'tool'->>'call_id' = %(step)s
-  OR data->'tool_calls' @> jsonb_build_array(jsonb_build_object('call_id', %(step)s::text)))
-ORDER BY span_id = %(step)s DESC NULLS LAST, event_type = 'tool_call' DESC, step_number, id LIMIT 1
-"""
-
-_TO_STEP = """
-UPDATE workbench.agent_executions SET parent_execution_id = %(parent)s, parent_event_id = %(event)s
-WHERE id = %(child)s AND EXISTS (SELECT FROM workbench.observability_events WHERE id = %(event)s)
+_HANG = """
+UPDATE workbench.agent_executions SET parent_execution_id = %(parent)s, parent_event_id = %(event)s,
+  metadata = (metadata - '{link,possible_parents}'::text[]) || %(metadata)s::jsonb
+WHERE id = %(child)s
 """

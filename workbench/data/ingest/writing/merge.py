@@ -17,6 +17,7 @@ from workbench.data.ingest.normal import Run
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.writing.derive import derived_states
 from workbench.data.ingest.writing.incoming import Incoming, upsert_execution
+from workbench.data.ingest.writing.joined import Joiner
 from workbench.data.ingest.writing.rows import EVENT_COLUMNS, SNAPSHOT_COLUMNS, RowMaker, event_ids, n_states
 from workbench.data.ingest.writing.stored import step_of, step_rows
 from workbench.data.ingest.writing.union import Union
@@ -31,6 +32,10 @@ class Merged:
     updated: int
     unions: int = 0
 
+    def __add__(self, other: Merged) -> Merged:
+        """What both did."""
+        return Merged(self.new + other.new, self.updated + other.updated, self.unions + other.unions)
+
 
 class Merger:
     """Merges runs over one connection, inside its transaction.
@@ -43,7 +48,8 @@ class Merger:
         overwrite each other at every ingest.
     """
 
-    def __init__(self, connection: psycopg.Connection, maker: RowMaker, *, is_reread: bool) -> None:
+    def __init__(self, connection: psycopg.Connection, maker: RowMaker, joiner: Joiner, *, is_reread: bool) -> None:
+        self._joiner = joiner
         self._is_reread = is_reread
         self._connection = connection
         self._maker = maker
@@ -59,26 +65,48 @@ class Merger:
             return Merged(Counts(), 0)
         self._events.fill(chain.from_iterable(map(self._maker.events, runs.values())))
         seen = self._events.compare(list(runs))
-        grown, parts = [], []
+        grown, parts, copies = [], [], []
         for execution in runs:
             unknown, missing, older, newer = seen.get(execution, (0, 0, 0, 0))
             if not missing and not older:
                 grown.append(execution)
             elif unknown or newer:
                 parts.append(execution)
-            # else an older copy: everything in it is there, and more
-        events_new, events_updated = self._events.upsert(grown)
-        self._snapshots.fill(chain.from_iterable(self._maker.snapshots(runs[execution]) for execution in grown))
-        stale = self._snapshots.delete_stale(grown)
-        snapshots_new, snapshots_updated = self._snapshots.upsert(grown)
-        executions_updated = sum(
-            upsert_execution(self._connection, self._maker.execution(runs[execution])) for execution in grown
-        )
-        new = Counts(0, events_new, snapshots_new)
-        if parts:
-            new += self._union.write({execution: runs[execution] for execution in parts})
-        updated = events_updated + snapshots_updated + stale + executions_updated + len(parts)
-        return Merged(new, updated, unions=len(parts))
+            else:  # an older copy: everything in it is there, and more
+                copies.append(execution)
+        done = self._write({execution: runs[execution] for execution in grown}, self._maker)
+        if self._joiner.can_join:
+            # Lines that are all there may still tell in which order others stand.
+            joined = {execution: self._join(execution, runs[execution]) for execution in chain(parts, copies)}
+            done = sum((one for one in joined.values() if one is not None), done)
+            parts = [execution for execution in parts if joined[execution] is None]
+            self._events.fill(chain.from_iterable(self._maker.events(runs[execution]) for execution in parts))
+        new = self._union.write({execution: runs[execution] for execution in parts}) if parts else Counts()
+        return done + Merged(new, len(parts), len(parts))
+
+    def _write(self, runs: Mapping[uuid.UUID, Run], maker: RowMaker) -> Merged:
+        """Let the store hold what these runs say, whose events are in the incoming table."""
+        events_new, events_updated = self._events.upsert(list(runs))
+        self._snapshots.fill(chain.from_iterable(map(maker.snapshots, runs.values())))
+        stale = self._snapshots.delete_stale(list(runs))
+        snapshots_new, snapshots_updated = self._snapshots.upsert(list(runs))
+        executions_updated = sum(upsert_execution(self._connection, maker.execution(run)) for run in runs.values())
+        updated = events_updated + snapshots_updated + stale + executions_updated
+        return Merged(Counts(0, events_new, snapshots_new), updated)
+
+    def _join(self, execution: uuid.UUID, part: Run) -> Merged | None:
+        """Write the run of all files that hold parts of it; ``None`` where they do not tell all that is stored."""
+        with self._joiner.whole(execution, part) as whole:
+            if whole is None:
+                return None
+            maker = RowMaker(self._maker.format, whole.source, self._maker.import_id)
+            self._events.fill(maker.events(whole.run))
+            _, missing, *_ = self._events.compare([execution])[execution]
+            if missing:  # added by hand, or by a file of which the store no longer knows that it holds the run
+                return None
+            done = self._write({execution: whole.run}, maker)
+            is_other = bool(done.updated) or done.new != Counts()
+            return done + Merged(Counts(), 0, int(is_other))
 
     def _incomplete(self, runs: Mapping[uuid.UUID, Run]) -> list[uuid.UUID]:
         """The runs of which some event or state is not stored."""

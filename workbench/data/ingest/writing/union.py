@@ -132,8 +132,7 @@ class Union:
         """
         rows = {str(row[0]): row for row in step_rows(self._connection, execution)}
         if self._rejoin is None and self._rejoin_trace is None:
-            times = {own: row[TIMESTAMP] for own, row in rows.items()}
-            rows = {own: rows[own] for own in interleave(stored, event_ids(execution, part)[0], times)}
+            rows = _in_order(rows, stored, event_ids(execution, part)[0])
         steps = [step_of(row) for row in rows.values()]
         if self._rejoin_trace is not None:
             whole = self._rejoin_trace(part.source_id, steps, stored_run(self._connection, execution, part), part)
@@ -172,6 +171,16 @@ class Union:
             self._connection.execute(_CORRECT, [list(column) for column in zip(*new, strict=True)])
         if rows:  # begun only, and another event tells the same with its end
             self._connection.execute(_DROP, [execution, list(rows)])
+
+
+def _in_order(rows: Mapping[str, StepRow], *parts: list[str]) -> dict[str, StepRow]:
+    """The rows of both parts in one order, the same whichever part comes first."""
+    numbers = {own: number for number, own in enumerate(rows)}
+    moments = (row[TIMESTAMP] for row in rows.values())
+    times = [None if moment is None else moment.timestamp() for moment in moments]
+    order = interleave([[numbers[own] for own in part] for part in sorted(parts)], times, {})
+    owns = list(rows)
+    return {owns[number]: rows[owns[number]] for number in order}
 
 
 def _before(a: datetime | None, b: datetime | None) -> bool:

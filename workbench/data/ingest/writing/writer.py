@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import psycopg
 
-from workbench.data.ingest.detect import Reader
-from workbench.data.ingest.ids import clean, import_id, key
+from workbench.data.ingest.detect import Reader, import_of
+from workbench.data.ingest.ids import clean, key
 from workbench.data.ingest.ledger.quarantine import Quarantine
 from workbench.data.ingest.ledger.turns import Turn
 from workbench.data.ingest.normal import BadLine, Run, Steps
@@ -21,7 +21,8 @@ from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
 from workbench.data.ingest.writing.ahead import Ahead
-from workbench.data.ingest.writing.links import Links
+from workbench.data.ingest.writing.joined import Joiner
+from workbench.data.ingest.writing.links import AMBIGUOUS, Links
 from workbench.data.ingest.writing.merge import Merger
 from workbench.data.ingest.writing.rows import (
     EVENT_COLUMNS,
@@ -36,6 +37,7 @@ from workbench.data.secrets.marks import Marks
 from workbench.data.secrets.passes import passes
 from workbench.data.secrets.redact import Redactor
 from workbench.data.store.copy import copy_rows
+from workbench.data.store.course import realign
 from workbench.data.store.storable import storable
 from workbench.data.store.tables import agent_executions, execution_snapshots, observability_events
 
@@ -87,7 +89,7 @@ class Writer:
         self._marks_itself = getattr(reader, "MARKS", False)
         self._secrets = Marks(connection)
         self._source = source
-        self._import = None if is_live else import_id(format, source.import_key)
+        self._import = None if is_live else import_of(reader, source)
         self._maker = RowMaker(format, source, self._import)
         self._runs: dict[uuid.UUID, Run] = {}
         self._seen: set[uuid.UUID] = set()
@@ -100,7 +102,8 @@ class Writer:
         self._n_bad = 0
         self.is_first = is_live or self._begin()
         self._rebuilt = rebuilt
-        self._merger = Merger(connection, self._maker, is_reread=not self.is_first and rebuilt is None)
+        joiner = Joiner(connection, reader, source, self._import)
+        self._merger = Merger(connection, self._maker, joiner, is_reread=not self.is_first and rebuilt is None)
 
     def _begin(self) -> bool:
         """Begin the record of the import; whether these bytes were never imported before."""
@@ -175,7 +178,8 @@ class Writer:
             self._price()
         if self._import is not None:
             self._name_runs()
-        self._links.write(self._connection, self._turn)  # a link may be told by the file that a run is of
+        if n := self._links.write(self._connection, self._turn):  # a link may be told by the file that a run is of
+            self._source.kept("link", AMBIGUOUS, n)
         self._secrets.write()
         for damage in self._source.damage:
             self.bad(damage)
@@ -261,6 +265,7 @@ class Writer:
         merged = self._merger.merge(runs)
         if merged.updated or merged.new != Counts():
             self._secrets.renew(runs)
+            realign(self._connection, runs)
         for run in runs.values():
             self._maker.count(run)
             self._maker.count_steps(run)

@@ -9,6 +9,10 @@ _TABLES = """
 ALTER TABLE workbench.imports ADD COLUMN blocks bytea[] DEFAULT '{}'::bytea[] NOT NULL;
 COMMENT ON COLUMN workbench.imports.blocks IS
   'sha256 of each block of the file as it lay on disk; empty where the original was not kept';
+ALTER TABLE workbench.imports ADD COLUMN copies text[] DEFAULT '{}'::text[] NOT NULL;
+COMMENT ON COLUMN workbench.imports.copies IS
+  'where else files of the very same bytes lay, of formats that name other files by their paths';
+CREATE INDEX ix_imports_copies ON workbench.imports (source) WHERE copies <> '{}'::text[];
 CREATE INDEX ix_imports_blocks ON workbench.imports USING gin (blocks);
 CREATE INDEX ix_imports_path ON workbench.imports USING hash (path);
 
@@ -107,6 +111,8 @@ ALTER TABLE workbench.agent_executions ADD CONSTRAINT fk_agent_executions_parent
 CREATE INDEX ix_agent_executions_parent_event_id ON workbench.agent_executions (parent_event_id)
   WHERE parent_event_id IS NOT NULL;
 CREATE INDEX ix_agent_executions_spawned_by ON workbench.agent_executions (source) WHERE metadata ? 'spawned_by';
+CREATE INDEX ix_agent_executions_parent_source_id ON workbench.agent_executions
+  USING hash ((metadata->>'parent_source_id')) WHERE metadata ? 'parent_source_id';
 CREATE INDEX ix_agent_executions_spawns ON workbench.agent_executions (source) WHERE metadata ? 'spawns';
 COMMENT ON COLUMN workbench.agent_executions.parent_event_id IS
   'the step of the parent that started this run, or that it goes on from';
@@ -130,10 +136,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("ALTER TABLE workbench.observability_events DROP COLUMN mark, ALTER COLUMN data SET STORAGE EXTENDED")
     op.execute("ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTENDED")
-    op.execute("DROP INDEX workbench.ix_agent_executions_spawned_by, workbench.ix_agent_executions_spawns")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN parent_event_id")
+    for name in ("spawned_by", "spawns", "parent_source_id"):
+        op.execute(f"DROP INDEX workbench.ix_agent_executions_{name}")
     op.execute("ALTER TABLE workbench.agent_executions DROP COLUMN reported, DROP COLUMN cost_source")
     for name in ("store_keys", "secrets", "quarantine", "import_runs", "file_blocks"):
         op.execute(f"DROP TABLE workbench.{name}")
     op.execute("DROP INDEX workbench.ix_imports_blocks, workbench.ix_imports_path")
-    op.execute("ALTER TABLE workbench.imports DROP COLUMN blocks")
+    op.execute("ALTER TABLE workbench.imports DROP COLUMN copies, DROP COLUMN blocks")
