@@ -497,6 +497,106 @@ def test_five_thousand_steps_and_a_hand_that_is_faster(bench: Any, mount: Any, s
     shot(page, "player-5000")
 
 
+# -- in JupyterLab -----------------------------------------------------------------------------------------------------
+
+
+def opened(bench: Any, notebook: Any, run: str, more: str = "") -> Page:
+    """A notebook with a player on the run, which the kernel calls ``player``."""
+    notebook.open(
+        f"import workbench as wb\nbench = wb.connect({bench.store.url!r})\n"
+        f"player = wb.ReplayPlayer(bench.replay({run!r}){more})\nplayer"
+    ).run_all()
+    page = notebook.page
+    at(page, 0)
+    return page
+
+
+def test_a_run_is_replayed_in_jupyterlab(bench: Any, notebook: Any, shot: Callable) -> None:
+    """Walked, dragged, played, watched, noted and pinned with a real kernel, which knows where the player stands."""
+    run = player(bench).id
+    page = opened(bench, notebook, run, ", watched=['/cart/total'], speed=30.0")
+    page.locator(".wb-rp-slider").focus()
+    page.keyboard.press("e")
+    at(page, 5)
+    notebook.wait_kernel("player.position", 5)
+    assert notebook.kernel("player.replay.state['turn']") == 5
+    notebook.drag(page.locator('[data-strip="all"]'), 0.5, 0.5, 0.9, 0.5)
+    at(page, 10)
+    notebook.wait_kernel("player.selected['step_number'].to_list()", [10])
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    at(page, 11)
+    notebook.wait_kernel("player.position", 11)
+    notebook.kernel("player.seek(4).position")
+    at(page, 4)
+    expect(page.locator('[data-watch="/cart/total"]')).to_contain_text("25.0")
+    page.keyboard.press("n")
+    page.keyboard.type("written in a notebook")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".wb-rp-notes")).to_contain_text("written in a notebook")
+    shot(page.locator(".wb-replay-player"), "player-lab-light")
+    assert "written in a notebook" in bench.notes(run)["text"].to_list()
+    notebook.keeps_letters(page.locator('[data-do="refresh"]'))
+
+
+def test_themes_and_widths_in_jupyterlab(bench: Any, notebook: Any, shot: Callable) -> None:
+    """The dark theme colours the strip anew, and a narrow cell puts the step under the state."""
+    page = opened(bench, notebook, player(bench).id)
+    shown = page.locator(".wb-replay-player")
+    strip = page.locator('[data-strip="all"] canvas')
+    light = strip.evaluate("c => c.toDataURL()")
+    notebook.theme("dark")
+    expect(shown).to_have_class(marked("wb-dark"))
+    eventually(page, lambda: strip.evaluate("c => c.toDataURL()") != light)
+    page.locator('[data-tab="branches"]').click()
+    shot(shown, "player-lab-dark")
+    notebook.narrow(460)
+    expect(shown).to_have_class(marked("wb-narrow"))
+    below = "el => el.querySelector('.wb-rp-side').offsetTop >= el.querySelector('.wb-rp-state').offsetHeight"
+    eventually(page, lambda: shown.evaluate(below))
+    eventually(page, lambda: shown.evaluate("el => el.scrollWidth <= el.clientWidth + 1"))
+    shot(shown, "player-lab-narrow")
+    notebook.theme("light")
+
+
+def test_leaving_a_run_in_jupyterlab(bench: Any, notebook: Any) -> None:
+    """Forked with an edited value and gone back by keyboard: the kernel's player is on the new branches."""
+    run = player(bench).id
+    page = opened(bench, notebook, run)
+    do(page, "mark").click()
+    at(page, 2)
+    row(page, "/turn").click()
+    row(page, "/turn").get_by_text("edit", exact=True).click()
+    page.get_by_label("New value of turn").fill("77")
+    expect(page.locator(".wb-rp-plan")).to_contain_text("turn 2 → 77")
+    page.get_by_role("button", name="Fork from here", exact=True).click()
+    expect(root(page)).not_to_have_attribute("data-run", run)
+    expect(row(page, "/turn")).to_contain_text("77")
+    notebook.wait_kernel("player.replay.state['turn']", 77)
+    page.locator(f'.wb-rp-branch[data-run="{run}"]').click()
+    expect(root(page)).to_have_attribute("data-run", run)
+    page.locator(".wb-rp-slider").focus()
+    page.keyboard.press("r")
+    page.keyboard.type("the wrong lamp")
+    page.keyboard.press("Enter")
+    expect(root(page)).not_to_have_attribute("data-run", run)
+    heads = bench.branches(run).filter("is_head")
+    assert heads["forked_at_step"].to_list() == [2]
+    notebook.wait_kernel("player.replay.id", heads["id"][0])
+
+
+def test_the_kernel_of_a_player_restarts(bench: Any, notebook: Any) -> None:
+    """After a restart the player says to run its cell again; the steps that it has can still be walked."""
+    page = opened(bench, notebook, player(bench).id)
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    shown = page.locator(".wb-replay-player")
+    expect(shown.locator("> .wb-gone")).to_contain_text("run this cell again")
+    page.locator(".wb-rp-slider").focus()
+    page.keyboard.press("e")
+    expect(root(page)).to_have_attribute("data-position", "5")
+    expect(shown.locator(".wb-error-pane")).to_have_count(0)
+
+
 def long(bench: Any, n: int) -> str:
     """A run of many steps with a small state each."""
     with bench.record(agent_type="long", name="long") as run:

@@ -43,6 +43,21 @@ def test_a_fork_shares_its_past_and_changes_nothing(bench):
     assert bench.executions()["input_tokens"].sum() == 60
 
 
+def test_a_cursor_sees_the_edited_state_whatever_it_saw_before(bench):
+    """The state of the run that was left, at the very step of the fork, never stands in for the fork's own."""
+    with bench.record(agent_type="planner") as recording:
+        for number in range(6):  # a large state: but for the first its changes are stored
+            recording.event("message", role="user", text="x")
+            recording.step({"n": number, "policy": "no refunds. " * 400})
+    run = str(recording.id)
+    fork = bench.replay(run).seek(3).fork(state={"n": 30})
+
+    seen = [fork.seek(step).state["n"] for step in (2, 3, 1, 3, 0, 3)]
+
+    assert seen == [2, 30, 1, 30, 0, 30]
+    assert bench.replay(fork.id).changes("/n") == [0, 1, 2, 3]
+
+
 def test_a_step_that_is_not_there_cannot_be_forked(bench):
     """The error says which steps there are; nothing is written."""
     run = recorded(bench)

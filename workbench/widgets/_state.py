@@ -158,47 +158,48 @@ def find(state: Any, text: str) -> Found:
     Each hit has ``pointer``, ``where`` (key · value) and ``pages``: those of its ancestors that hold it, by pointer.
     """
     needle = text.casefold()
+    is_scalar = needle in "true false null" or set(needle) <= set("0123456789+-.einfa")
     hits: list[dict[str, Any]] = []
     n = visited = 0
-    # (pointer, value, key, place in its container, the way here): a linked list, written out for hits alone.
-    stack: list[tuple[str, Any, str, Any]] = [("", state, "", None)]
-    while stack:
-        pointer, value, key, way = stack.pop()
-        visited += 1
-        if visited > VISITED:
-            return Found(hits, n, False)
-        where = "key" if needle in key.casefold() else "value" if _says(value, needle) else None
-        if where:
-            n += 1
-            if len(hits) < HITS:
-                hits.append({"pointer": pointer, "where": where, "pages": _pages_of(way)})
-        if isinstance(value, Mapping):
-            listed = list(value.items())
-        elif isinstance(value, list):
-            listed = list(enumerate(value))
+    # Of each open container: its entries that are left, whether they have names, where in it we are.
+    levels: list[Iterator[tuple[Any, Any]]] = [iter([("", state)])]
+    named, here = [False], [("", -1)]
+    while levels:
+        for key, value in levels[-1]:
+            here[-1] = (key, here[-1][1] + 1)
+            visited += 1
+            if named[-1] and needle in str(key).casefold():
+                where = "key"
+            elif isinstance(value, str):
+                where = "value" if needle in value.casefold() else None
+            elif isinstance(value, Mapping | list):
+                where = None
+            else:
+                where = "value" if is_scalar and needle in entry("", value)[3].casefold() else None
+            if where:
+                n += 1
+                if len(hits) < HITS:
+                    hits.append({"where": where, **_place(here)})
+            if visited >= VISITED:
+                return Found(hits, n, False)
+            if isinstance(value, Mapping | list):
+                levels.append(iter(value.items()) if isinstance(value, Mapping) else iter(enumerate(value)))
+                named.append(isinstance(value, Mapping))
+                here.append(("", -1))
+                break
         else:
-            continue
-        for place in range(len(listed) - 1, -1, -1):
-            name = str(listed[place][0])
-            searched = name if isinstance(value, Mapping) else ""
-            stack.append((below(pointer, name), listed[place][1], searched, (pointer, place, way)))
+            levels.pop()
+            named.pop()
+            here.pop()
     return Found(hits, n, True)
 
 
-def _says(value: Any, needle: str) -> bool:
-    if isinstance(value, str):
-        return needle in value.casefold()
-    if isinstance(value, Mapping | list):
-        return False
-    return needle in entry("", value)[3]
-
-
-def _pages_of(way: Any) -> dict[str, int]:
-    found: dict[str, int] = {}
-    while way is not None:
-        pointer, place, way = way
+def _place(here: list[tuple[Any, int]]) -> dict[str, Any]:
+    pointer, found = "", {}
+    for key, place in here[1:]:
         found[pointer] = place // PAGE
-    return found
+        pointer = below(pointer, key)
+    return {"pointer": pointer, "pages": found}
 
 
 class Difference(NamedTuple):

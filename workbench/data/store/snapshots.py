@@ -342,7 +342,8 @@ def block_around(
     rows, stretch = _chain(connection, execution_id, step)
     if not rows:
         return rows
-    last = step + ahead if stretch.until is None else min(step + ahead, stretch.until)
+    # At the step of the fork itself the fork has a state of its own, which may have been edited.
+    last = step + ahead if stretch.until is None else min(step + ahead, max(step, stretch.until - 1))
     more = {"run": stretch.execution_id, "first": rows[-1][0] + 1, "last": last}
     return rows + connection.execute(_BEHIND, more).fetchall()
 
