@@ -430,6 +430,12 @@ class Workbench:
 
         return rerun(self.frames, self.frames.run_id(run), agent, **given)
 
+    def to_pytest(self, run: Any, path: str | Path, **given: Any) -> Path:
+        """Write a run as a test of its agent. See :func:`workbench.replay.to_test.to_pytest`."""
+        from .replay.to_test import to_pytest
+
+        return to_pytest(self.frames, self.frames.run_id(run), path, **given)
+
     def branches(self, run: Any) -> pl.DataFrame:
         """All branches of a run's root. See :meth:`workbench.data.frames.load.Frames.branches`."""
         return self.frames.branches(run)

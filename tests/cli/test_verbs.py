@@ -23,6 +23,7 @@ VERBS = {
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
     "imports", "quarantine", "retry", "undo", "deliver", "bundle", "secrets", "watch",
     "origin", "context", "find", "cohort", "suspects", "fork", "rollback", "branches", "note", "notes",
+    "to-pytest",
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_help_lists_every_verb_and_loads_nothing_heavy():
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    listed = set(re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE))
+    listed = set(re.findall(r"^  ([a-z-]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE))
     assert listed == VERBS
     assert {"polars", "sqlalchemy", "pydantic", "rich", "IPython", "orjson"}.isdisjoint(done.stderr.split())
 

@@ -1,4 +1,4 @@
-"""Verbs that give runs away: export, bundle."""
+"""Verbs that give runs away: export, bundle, to-pytest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .shell import Shell, clean
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (export, bundle):
+    for verb in (export, bundle, to_pytest):
         app.command()(verb)
 
 
@@ -67,6 +67,29 @@ def bundle(
         found = bench.export_bundle(run, output, originals=originals, preview=preview)
     if not isinstance(found, Path):
         return shell.dump(found.as_dict()) if shell.json else print("\n".join(map(clean, str(found).splitlines())))
+    if shell.json:
+        return shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
+    return print(found)
+
+
+def to_pytest(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="Id of a run, or its first characters.", metavar="RUN")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The Python file: tests/test_x.py.", metavar="FILE")],
+    agent: Annotated[
+        str | None, typer.Option(help="What is tested: my_package.agents:plan. Else a marked place is left for it.")
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=0, help="Begin with the state after this step.")] = None,
+    redact: Annotated[bool, typer.Option("--redact/--no-redact", help="Leave out secrets.")] = True,
+) -> None:
+    """Write a run as a pytest file: it passes on the recorded agent, and fails on a changed one.
+
+    The file holds what tools and models answered; what is large goes to a JSON file beside it. Run it with pytest: it
+    needs no database and no network.
+    """
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        found = bench.to_pytest(run, output, agent=agent, step=step, redact=redact)
     if shell.json:
         return shell.dump({"output": str(found), "size_bytes": found.stat().st_size})
     return print(found)

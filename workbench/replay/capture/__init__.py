@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ReadOnlyError
 from workbench.replay.capture.delivery import delivery_of
+from workbench.replay.capture.place import diverted
 from workbench.replay.capture.recording import Recording
 from workbench.replay.capture.spool import folder_of, spools
 
@@ -47,7 +48,7 @@ def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
     """
     if store.read_only:
         raise ReadOnlyError("This connection is read-only. Open it without read_only=True to record.")
-    return Recording(delivery_of(store), agent_type=agent_type, **about)
+    return Recording(diverted.get() or delivery_of(store), agent_type=agent_type, **about)
 
 
 def continued(store: Store, execution: UUID, *, after: int, agent_type: str, model: str | None = None) -> Recording:

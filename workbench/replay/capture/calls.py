@@ -57,7 +57,7 @@ class Span:
 
     def __enter__(self) -> Self:
         self.begin()
-        self._token = enter(Place(self._recording, self.number, self.span_id))
+        self._token = enter(Place(self._recording, self.number, self.span_id, self.call))
         return self
 
     def __exit__(
@@ -66,6 +66,11 @@ class Span:
         leave(self._token)
         self._token = None
         self.end(error)
+
+    @property
+    def call(self) -> tuple[str, str | None]:
+        """What is under way in it: event type and name."""
+        return self._event_type, self._about.get("name")
 
     def begin(self) -> None:
         """Write that it has begun; for what is no ``with``."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from workbench.errors import ConfigurationError
 from workbench.replay.capture.calls import ModelCall, Span, ToolCall
-from workbench.replay.capture.place import Place, enter, here, leave
+from workbench.replay.capture.place import Place, diverted, enter, here, leave
 from workbench.replay.capture.usage import usage_of
+from workbench.replay.rerun.effects import Effect, declared, effect_of
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["span", "tool", "llm", "agent"]
 KINDS = ("span", "tool", "llm", "agent")
+_EFFECTS: dict[str, Effect] = {"tool": "side effect", "llm": "model"}  # the most careful that it may be
 MAX_YIELDED = 1_000  # values of a generator that are kept
 
 
@@ -90,7 +92,8 @@ def trace(
     def decorate(function: Any) -> Any:
         if isinstance(function, (staticmethod, classmethod)):
             return type(function)(decorate(function.__func__))
-        return _wrapped(function, _Traced(function, kind, name, agent, model, input, output, store, about))
+        traced = _Traced(function, kind, name, agent, model, input, output, store, about)
+        return _answerable(_wrapped(function, traced), traced)
 
     return decorate if function is None else decorate(function)
 
@@ -155,7 +158,7 @@ class _Call:
             assert place is not None
             self._step = self._new_step(place.recording, arguments, given)
             self._step.begin()
-            self.place = Place(place.recording, self._step.number, self._step.span_id)
+            self.place = Place(place.recording, self._step.number, self._step.span_id, self._step.call)
 
     def _new_run(self, place: Place | None, given: Any) -> Recording:
         from workbench.replay.capture.delivery import delivery_of
@@ -165,7 +168,7 @@ class _Call:
         about = {"agent_type": traced.agent or traced.name, "name": traced.name, "model": traced.model, **traced.about}
         about.setdefault("input", given)
         if traced.store is not None:
-            return Recording(delivery_of(traced.store), **about)
+            return Recording(diverted.get() or delivery_of(traced.store), **about)
         assert place is not None
         return Recording(place.recording.delivery, **about)
 
@@ -222,6 +225,14 @@ def _wrapped(function: Any, traced: _Traced) -> Any:
     if inspect.isgeneratorfunction(function):
         return _generator(function, traced)
     return _function(function, traced)
+
+
+def _answerable(wrapped: Any, traced: _Traced) -> Any:
+    """The same, and what calls it may be answered from a recording; a declaration of the user's says how."""
+    own = inspect.unwrap(wrapped)
+    if traced.kind not in _EFFECTS or inspect.isgeneratorfunction(own) or inspect.isasyncgenfunction(own):
+        return wrapped
+    return declared(wrapped, effect_of(wrapped) or _EFFECTS[traced.kind], name=traced.name)
 
 
 def _function(function: Any, traced: _Traced) -> Any:

@@ -7,7 +7,7 @@ It is kept in a context variable: each asyncio task has the place it was started
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from workbench.replay.capture.recording import Recording
@@ -19,10 +19,14 @@ class Place(NamedTuple):
     recording: Recording
     number: int | None = None
     span_id: str | None = None
+    call: tuple[str, str | None] | None = None  # event type and name of that step
 
 
 _here: ContextVar[Place | None] = ContextVar("workbench_place", default=None)
 here = _here.get
+
+diverted: ContextVar[Any] = ContextVar("workbench_diverted", default=None)
+"""Takes what is captured here, in place of the delivery of a store: that of an agent under test."""
 
 
 def enter(place: Place) -> Token[Place | None]:
