@@ -18,7 +18,7 @@ from IPython.testing.globalipapp import start_ipython
 import workbench
 from workbench.magics import WorkbenchMagics
 from workbench.magics.verbs import VERBS
-from workbench.widgets import Dashboard, DiffView, ExecutionBrowser, Timeline
+from workbench.widgets import Dashboard, DiffView, ExecutionBrowser, ReplayPlayer, Timeline
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,8 @@ def test_verbs_return_frames(shell: InteractiveShell, runs: list[str]):
 def test_verbs_return_widgets(shell: InteractiveShell, runs: list[str]):
     """Widgets come back as values."""
     assert isinstance(wb(shell, f"timeline {runs[0]}"), Timeline)
+    assert isinstance(wb(shell, f"replay {runs[0]}"), ReplayPlayer)
+    assert wb(shell, f"replay {runs[1]} 2").step_number == 2
     assert isinstance(wb(shell, f"diff {runs[0]} {runs[1]}"), DiffView)
     assert isinstance(wb(shell, "browse --status failed"), ExecutionBrowser)
     assert isinstance(wb(shell, "dashboard"), Dashboard)

@@ -189,6 +189,11 @@ class ReplayCursor(Protocol):
         ...
 
     @property
+    def is_derived(self) -> bool:
+        """Whether the state was made from the conversation, as nobody recorded one."""
+        ...
+
+    @property
     def event(self) -> Mapping[str, Any] | None:
         """The event of this step, ``data`` parsed."""
         ...

@@ -105,6 +105,20 @@ def test_steps_are_sent_as_flags(bench):
     assert left == [7, 8, 9, 10, 11]
 
 
+def test_a_state_that_nobody_recorded_is_called_so(bench):
+    """A state made from the conversation says so; one that was recorded does not, in a fork as in its run."""
+    with bench.record(agent_type="a") as run:
+        run.event("message", role="user", text="x")
+        run.event("message", role="assistant", text="y")
+    shown = ReplayPlayer(bench.replay(str(run.id)))
+    recorded = ReplayPlayer(player(bench).seek(3).fork())
+
+    assert step(shown, 1)["is_derived"] is True
+    assert "rebuilt from the conversation" in shown.static_html()
+    assert [step(recorded, position)["is_derived"] for position in (0, 3)] == [False, False]
+    assert "rebuilt" not in recorded.static_html()
+
+
 def test_marks_are_sent_with_their_steps(bench):
     """Notes by position, forks where they leave, and the tree with the head."""
     marks = ReplayPlayer(player(bench))._marks

@@ -104,6 +104,12 @@ class WorkbenchMagics(Magics):
 
         return Timeline(self._bench().events(run, **filters))
 
+    def _replay(self, run: Any, step: str | None = None) -> Any:
+        from ..widgets import ReplayPlayer
+
+        replay = self._bench().replay(run)
+        return ReplayPlayer(replay if step is None else replay.seek(number(step, "%wb replay: STEP")))
+
     def _snapshots(self, run: Any, **filters: Any) -> Any:
         return self._bench().snapshots(run, **filters)
 

@@ -53,6 +53,7 @@ VERBS = {
     "dashboard": Verb("the same as a Dashboard", "", _EXECUTIONS),
     "events": Verb("steps as a frame", "RUN", _EVENTS),
     "timeline": Verb("steps as a Timeline", "RUN", _EVENTS),
+    "replay": Verb("the run step by step, as a ReplayPlayer", "RUN [STEP]"),
     "snapshots": Verb("states as a frame", "RUN", ("limit",)),
     "state": Verb("one state", "RUN STEP"),
     "diff": Verb("two runs side by side (also: compare)", "RUN_A RUN_B"),

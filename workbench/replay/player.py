@@ -66,6 +66,7 @@ class Replay:
         self.id = run
         self._frames = frames
         self._states = States(frames.store, run)
+        self._derived: dict[str, pl.DataFrame] = {}
         self.steps = _steps(frames, run)
         self._numbers: list[int] = self.steps["step_number"].to_list()
         if not self._numbers:
@@ -89,6 +90,16 @@ class Replay:
     def state(self) -> Any:
         """What the agent's state was after this step; ``None`` where none is known. Shared: copy it before a change."""
         return self._state_at(self.step_number)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether nobody recorded this state: it was made from the conversation."""
+        owner = self.steps["execution_id"][self.position]
+        if owner not in self._derived:
+            kept = self._frames.snapshots(owner, states=False, columns=["step_number", "is_derived"])
+            self._derived[owner] = kept.sort("step_number")
+        until = self._derived[owner].filter(pl.col("step_number") <= self.step_number)
+        return bool(until["is_derived"][-1]) if until.height else False
 
     @property
     def event(self) -> dict[str, Any] | None:

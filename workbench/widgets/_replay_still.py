@@ -88,9 +88,10 @@ def _state_of(shown: _Shown) -> str:
         return "" if shown.problem else "<p>No state is known at this step.</p>"
     kept, cuts = trim(shown.after)
     text = orjson.dumps(kept, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    how = ", rebuilt from the conversation" if shown.is_derived else ""
     note = f" (its beginning: {len(cuts):,} parts are cut)" if cuts else ""
     return (
-        f"<details open><summary>State after this step{note}</summary>"
+        f"<details open><summary>State after this step{how}{note}</summary>"
         f'<pre style="max-height:360px;overflow:auto;font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere">'
         f"{escape(cut(text, _STATE), _STATE + 100)}</pre></details>"
     )

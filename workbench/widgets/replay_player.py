@@ -35,6 +35,7 @@ class _Shown(NamedTuple):
     before: Any
     after: Any
     problem: str | None
+    is_derived: bool
     document: Document | None
 
 
@@ -258,7 +259,7 @@ class ReplayPlayer(Widget):
             problem = str(error)
         event = self.replay.event
         document = None if event is None else Document.of(event, position)
-        self._shown = _Shown(position, before, after, problem, document)
+        self._shown = _Shown(position, before, after, problem, self.replay.is_derived, document)
         return self._shown
 
     def _step(self, *, position: int, pages: Mapping[str, Iterable[int]]) -> dict[str, Any]:
@@ -272,6 +273,7 @@ class ReplayPlayer(Widget):
             "position": position,
             "detail": self._detail(position),
             "problem": shown.problem,
+            "is_derived": shown.is_derived,
             "root": _state.entry("", shown.after)[1:],
             "nodes": _state.pages(shown.after, pages),
             **changed,

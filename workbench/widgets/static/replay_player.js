@@ -68,10 +68,7 @@ function render({ model, el }) {
     h("span", { class: "wb-rp-group" }, button("|◂", "First step (Home)", () => moveTo(0), { "data-do": "first" }), button("◂", "One step back (←)", () => moveTo(position - 1), { "data-do": "back" }), play,
       button("▸", "One step on (→)", () => moveTo(position + 1), { "data-do": "on" }), button("▸|", "Last step (End)", () => moveTo(steps.n - 1), { "data-do": "last" }), speed),
     h("label", { class: "wb-rp-group wb-small wb-muted" }, "step ", number, total),
-    jump("error", "▼", "error", "e"),
-    jump("call", "■", "tool call", "t"),
-    jump("change", "≠", "change", "c"),
-    jump("mark", "◆", "mark, note or fork", "m"),
+    h("span", { class: "wb-rp-group wb-rp-jumps" }, jump("error", "▼", "error", "e"), jump("call", "■", "tool call", "t"), jump("change", "≠", "change", "c"), jump("mark", "◆", "mark, note or fork", "m")),
     h("span", { class: "wb-spacer" }),
     h("span", { class: "wb-rp-group" }, pin, button("✎ Note", "Write a note on this step (n)", () => write("note"), { ...kernelOnly, "data-do": "note" }), button([forkIcon(), " Fork"], "Fork from here (f)", () => leave.open("fork"), { ...kernelOnly, "data-do": "fork" }),
       button("↶ Go back", "Make this step the head; what comes after stays (r)", () => leave.open("rollback"), { ...kernelOnly, "data-do": "rollback" }),
@@ -93,6 +90,7 @@ function render({ model, el }) {
   });
   const search = h("input", { class: "wb-input", type: "search", placeholder: "Search the state (/)", "aria-label": "Search keys and values of the state" });
   const found = h("span", { class: "wb-small wb-muted wb-rp-found", role: "status" });
+  const derived = h("span", { class: "wb-rp-tag", hidden: true, title: "The source records no state: this one was made from the conversation" }, "rebuilt from the conversation");
   const changeTitle = h("div", { class: "wb-rp-change-title" });
   const changeList = h("div", { class: "wb-rp-changes" });
   const watchList = h("div", { class: "wb-rp-watches" });
@@ -100,7 +98,7 @@ function render({ model, el }) {
   const statePart = h(
     "section",
     { class: "wb-rp-state", "aria-label": "State" },
-    h("div", { class: "wb-rp-pane-head" }, h("h3", { class: "wb-rp-title" }, "State"), h("span", { class: "wb-rp-search", role: "search" }, search, button("↑", "Previous match (shift+Enter)", () => gotoHit(-1)), button("↓", "Next match (Enter)", () => gotoHit(1)), found)),
+    h("div", { class: "wb-rp-pane-head" }, h("h3", { class: "wb-rp-title" }, "State"), derived, h("span", { class: "wb-rp-search", role: "search" }, search, button("↑", "Previous match (shift+Enter)", () => gotoHit(-1)), button("↓", "Next match (Enter)", () => gotoHit(1)), found)),
     watchList, changeTitle, changeList, problem, tree.el,
   );
 
@@ -346,6 +344,7 @@ function render({ model, el }) {
     statePart.classList.remove("wb-stale");
     problem.hidden = !got.problem;
     problem.textContent = got.problem ?? "";
+    derived.hidden = !got.is_derived;
     tree.show(got);
     drawChanges();
     drawWatched();

@@ -158,6 +158,7 @@ export function messagesPane({ wire, on }) {
     [messages, n, start] = [answer.messages, answer.n, answer.start];
     if (answer.none) return void fill(el, h("p", { class: "wb-muted" }, answer.none));
     draw(answer.tokens);
+    el.parentElement.scrollTop = el.parentElement.scrollHeight; // the last is what the model answered to
   }
 
   /** @param {number} tokens */
@@ -184,7 +185,7 @@ export function messagesPane({ wire, on }) {
       "article",
       { class: `wb-rp-message wb-rp-m-${one.change ?? "kept"}`, "data-kind": one.kind },
       h("header", {}, h("strong", {}, one.kind, one.name ? ` · ${oneLine(one.name, 40)}` : ""), change ? h("span", { class: "wb-rp-tag" }, change) : null,
-        h("span", { class: "wb-muted" }, `${formatInteger(one.tokens)} tokens`),
+        h("span", { class: "wb-muted" }, `${formatInteger(one.tokens)} ${one.tokens === 1 ? "token" : "tokens"}`),
         one.step_number === null ? null : h("button", { class: "wb-more wb-rp-go", type: "button", on: { click: () => on.go(one.step_number) } }, `step ${formatInteger(one.step_number)}`)),
       longText(one.text ?? "", { first: 500, size: Math.min(one.n_chars ?? 0, (one.text ?? "").length) }),
       (one.n_chars ?? 0) > (one.text ?? "").length ? h("div", { class: "wb-muted wb-small" }, `${formatInteger(one.n_chars)} characters; the whole text is in the step that added it`) : null,

@@ -109,6 +109,7 @@ export function stateTree({ wire, guard, ask, on, watched, say }) {
   /** @param {any} row */
   function shownValue(row) {
     if (row.kind !== "string") return row.isOpen ? valueLine([row.kind, row.size, ""]) : valueLine([row.kind, row.size, row.text], 60);
+    if (!row.size) return h("span", { class: "wb-muted" }, '""');
     const at = position;
     const more = async (/** @type {number} */ offset) => (await wire.request("state_text", { position: at, pointer: row.pointer, offset })).text;
     return longText(row.text, { size: row.size, more, first: 120 });
