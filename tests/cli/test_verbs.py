@@ -303,6 +303,18 @@ def test_report(ask: Callable[..., Answer], runs: list[str], tmp_path: Path, dat
     assert "\x1b[31m" not in page
 
 
+def test_to_pytest(ask: Callable[..., Answer], runs: list[str], tmp_path: Path):
+    """`to-pytest RUN -o F --agent A` writes a test of that agent, and says where."""
+    file = tmp_path / "test_clerk.py"
+    answer = ask("to-pytest", runs[0], "-o", str(file), "--agent", "clerks:cancel", "--json")
+    wrong = ask("to-pytest", runs[0], "-o", str(file), "--agent", "clerks")
+
+    assert answer.json == {"output": str(file), "size_bytes": file.stat().st_size}
+    assert "AGENT = 'clerks:cancel'" in file.read_text()
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "no import path" in wrong.err
+
+
 def test_report_makes_no_folder(ask: Callable[..., Answer], runs: list[str], tmp_path: Path):
     """A report whose folder does not exist is an error that names the folder; nothing is made."""
     answer = ask("report", runs[0], "-o", str(tmp_path / "mispelt" / "run.html"))

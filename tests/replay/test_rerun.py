@@ -7,17 +7,35 @@ import json
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 
 import workbench
 from workbench.errors import ConfigurationError, DivergedError, EffectRefusedError, RecordedFailureError
+from workbench.replay.capture.place import here
 from workbench.replay.rerun import idempotent, model, pure, side_effect
+from workbench.replay.rerun.tape import Answer, Tape
 
 CALLED: list[str] = []
+
+
+class SoldOutError(LookupError):
+    """An error of the user's own."""
+
+
+@dataclass
+class Flight:
+    """What a tool returns that is no JSON."""
+
+    number: int
+    at: datetime
 
 
 @pure
@@ -243,3 +261,105 @@ def test_declared_functions_are_themselves_elsewhere():
 
     assert book(3) == "ticket 3"
     assert CALLED == ["book 3"]
+
+
+def test_a_failed_tool_fails_with_its_own_error(bench):
+    """An agent that catches what its tool raised goes on as it did; the words are those of then."""
+
+    @bench.trace(kind="tool", name="reserve")
+    def hold(flight: int) -> str:
+        raise SoldOutError(f"no seat in {flight}")
+
+    def careful(state):
+        try:
+            return hold(state["flight"])
+        except SoldOutError as error:
+            return f"{type(error).__name__}: {error}"
+
+    with bench.record(agent_type="planner") as run:
+        run.event("message", role="user", text="7, please")
+        run.step({"flight": 7})
+        run.finish(output=careful({"flight": 7}))
+    done = bench.rerun(run.id, careful)
+
+    assert (done.error, done.n_recorded) == (None, 1)
+    assert done.output == "SoldOutError: no seat in 7"
+
+
+def test_what_is_captured_is_answered_without_a_declaration(bench):
+    """Traced tools and models are not called again; answers have the type that the function says; methods too."""
+
+    class Desk:
+        @bench.trace(kind="tool")
+        def flights(self, to: str, **more: int) -> tuple[Flight, ...]:
+            CALLED.append("flights")
+            return (Flight(7, datetime(2026, 1, 1, tzinfo=UTC)),)
+
+    @bench.trace(kind="llm", model="m")
+    def think(prompt: str) -> str:
+        CALLED.append("think")
+        return "take it"
+
+    def plan(state):
+        found = Desk().flights(state["to"], adults=2)
+        return [found[0].number, found[0].at.year, think(f"{state}")]
+
+    with bench.record(agent_type="planner") as run:
+        run.event("message", role="user", text="To Oslo")
+        run.step({"to": "OSL"})
+        plan({"to": "OSL"})
+    CALLED.clear()
+
+    done = bench.rerun(run.id, plan)
+    live = bench.rerun(run.id, plan, live_from=0)
+
+    assert (done.error, done.output, done.n_recorded) == (None, [7, 2026, "take it"], 2)
+    assert (live.output, CALLED) == ([7, 2026, "take it"], ["think"])  # a tool may have effects, so it is not called
+
+
+def test_what_was_refused_is_in_the_branch(bench, run):
+    """The call that the recording did not hold is a step of the branch, marked as an error."""
+    done = bench.rerun(run, agent, state={"to": "OSL", "wish": 2})
+
+    events = bench.events(done.id, event_type="tool_call")
+    last = json.loads(events["data"][-1])
+    assert (last["tool"]["name"], last["tool"]["arguments"]) == ("hold", {"flight": 2, "seats": 2})
+    assert last["error"]["type"] == "DivergedError"
+
+
+def test_a_call_that_the_agent_records_itself_is_one_call(bench, run):
+    """A declared tool inside `run.tool()` of the same name is not recorded twice."""
+
+    def recording(state):
+        place = here()
+        assert place is not None
+        with place.recording.tool("search", {"to": "OSL"}) as call:
+            call.result = search("OSL")
+        return call.result
+
+    done = bench.rerun(run, recording)
+
+    assert done.output == [1, 2]
+    assert bench.events(done.id, event_type="tool_call").height == 1
+
+
+def test_requests_of_which_only_tokens_are_told():
+    """Where a source tells a request by its tokens, the turns of the conversation are what the model answered."""
+    rows = [
+        (0, "message", None, '{"role":"assistant","text":"Hello"}'),
+        (1, "llm_call", None, '{"usage":{"input_tokens":3}}'),
+    ]
+    events = pl.DataFrame(rows, schema=["step_number", "event_type", "name", "data"], orient="row")
+
+    assert [answer.result for answer in Tape(events).models] == [{"role": "assistant", "content": "Hello"}]
+    assert [answer.result for answer in Tape(events[1:]).models] == [None]
+
+
+def test_calls_that_differ_in_made_up_ids_are_answered():
+    """A new identifier in the place of a recorded one fits; one that names something else of the recording does not."""
+    a, b, new = (str(uuid.UUID(int=n)) for n in (1, 2, 3))
+    tape = Tape.of([Answer(n, "get", {"id": one}, n, has_result=True) for n, one in enumerate((a, b))])
+
+    assert tape.tool("get", {"id": b}).result == 1
+    assert tape.tool("get", {"id": b}) is None
+    assert tape.tool("get", {"id": new}).result == 0

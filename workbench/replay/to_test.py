@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from workbench.data.frames.load import Frames
 
 INLINE_CHARS = 2_000  # of a value that stays in the Python file
-FILE_CHARS = 200_000  # of all of them; the rest of a longer run goes to the JSON file
+FILE_CHARS = 100_000  # of all of them; the rest of a longer run goes to the JSON file
 INLINE_DEPTH = 30  # Python's parser refuses what is nested some 90 deep
 _WIDTH = 112
 _IN = "    "

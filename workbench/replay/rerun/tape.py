@@ -48,14 +48,15 @@ class Tape:
         self._begin()
         by_id: dict[str, Answer] = {}
         turn: Answer | None = None  # of a model, as long as it goes on
-        has_requests = bool((events["event_type"] == "llm_call").any())
-        for number, kind, _, data in events.select("step_number", "event_type", "name", "data").iter_rows():
-            told = orjson.loads(data)
+        rows = events.select("step_number", "event_type", "data").iter_rows()
+        steps = [(number, kind, orjson.loads(data)) for number, kind, data in rows]
+        has_requests = _has_requests(steps)
+        for number, kind, told in steps:
             calls = [call for call in (told.get("tool"), *(told.get("tool_calls") or ())) if isinstance(call, Mapping)]
             if kind == "tool_result":
                 for call in calls:
                     self._answer(by_id, call, told.get("error"))
-            elif kind == "llm_call":
+            elif kind == "llm_call" and has_requests:
                 self.models.append(_of_model(number, told.get("model"), _output(told), told.get("error")))
             if kind in ("tool_call", "message", "llm_call"):
                 for call in calls:
@@ -207,6 +208,17 @@ def settled(recorded: Any, given: Any) -> Any:
     if isinstance(recorded, list) and isinstance(given, list) and len(recorded) == len(given):
         return [settled(*pair) for pair in zip(recorded, given, strict=True)]
     return recorded if isinstance(recorded, str) and _fits(recorded, given) else given
+
+
+def _has_requests(steps: Iterable[tuple[int, str, Mapping[str, Any]]]) -> bool:
+    """Whether requests to the model were recorded with what came back; else its turns are told by the conversation.
+
+    Some sources tell of a request its tokens only, and the answer as a message.
+    """
+    requests = [told for _, kind, told in steps if kind == "llm_call"]
+    if any(_output(told) is not None or told.get("error") for told in requests):
+        return True
+    return bool(requests) and not any(kind == "message" and told.get("role") == "assistant" for _, kind, told in steps)
 
 
 def _of_model(number: int, name: Any, result: Any, error: Any = None) -> Answer:
