@@ -91,6 +91,29 @@ def test_every_key_moves(bench: Any, mount: Any) -> None:
     expect(root(page)).to_have_attribute("data-position", "0")
 
 
+def test_what_a_screen_reader_is_told(bench: Any, mount: Any) -> None:
+    """Slider, tree, tabs and buttons have roles and names; arrows walk the tabs; moves are announced."""
+    page = mount(ReplayPlayer(player(bench), position=4))
+    at(page, 4)
+    expect(page.get_by_role("slider", name="Step")).to_have_attribute("aria-valuemax", "12")
+    expect(page.get_by_role("tree", name="State after this step")).to_be_visible()
+    item = page.get_by_role("treeitem").first
+    expect(item).to_have_attribute("aria-level", "1")
+    expect(item).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("tab", name="Step").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tab", name="Branches")).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="Branches")).to_be_visible()
+    page.keyboard.press("e")
+    at(page, 5)
+    expect(page.locator(".wb-replay-player > .wb-sr[role=status]")).to_contain_text("error")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('.wb-replay-player button, .wb-replay-player input, .wb-replay-player select')]"
+        ".filter((el) => !el.textContent.trim() && !el.getAttribute('aria-label')).length"
+    )
+    assert nameless == 0
+
+
 def test_a_step_number_can_be_typed(bench: Any, mount: Any) -> None:
     """Enter goes there; what is no number is said."""
     page = mount(ReplayPlayer(player(bench)))

@@ -284,6 +284,10 @@ def test_what_is_wrong_with_a_note_is_said(bench):
     assert "at step 6" in ask(shown, "note", position=1, kind="checkpoint", text="before paying")["problem"]
     assert "No note" in ask(shown, "remove_note", note="0" * 8 + "-0000-0000-0000-" + "0" * 12)["problem"]
     assert "needs a text" in ask(shown, "edit_note", note="x", text="")["problem"]
+    ask(shown, "note", position=8, kind="checkpoint", text="paid")
+    paid = next(note["id"] for note in shown._marks["notes"] if note["text"] == "paid")
+    assert "at step 6" in ask(shown, "edit_note", note=paid, text="before paying")["problem"]
+    assert ask(shown, "edit_note", note=paid, text="paid") == {}
 
 
 def test_checkpoints_of_the_agent_are_told_apart(bench):
@@ -367,7 +371,7 @@ def test_messages_come_as_the_model_saw_them(bench):
     shown = ReplayPlayer(bench.replay(str(run.id)))
 
     answer = ask(shown, "messages", position=59)
-    assert answer["n"] == 59
+    assert (answer["n"], answer["n_given"]) == (59, 59)
     assert (answer["start"], len(answer["messages"])) == (19, 40)
     assert max(len(m["text"]) for m in answer["messages"]) <= 1_200
     assert ask(shown, "messages", position=59, start=0)["messages"][0]["step_number"] == 0

@@ -38,26 +38,27 @@ def add_note(
         owner = next(one.execution_id for one in reversed(stretches) if one.after < step or one.after == -1)
         asked = {"run": owner, "step": step, "kind": kind, "text": storable_text(text), "author": author}
         if kind == "checkpoint":
-            taken = connection.execute(_NAMED, {**asked, "runs": [one.execution_id for one in stretches]}).fetchone()
-            if taken is not None:
-                raise ConflictError(
-                    f"The run has a checkpoint {text!r} already, at step {taken[0]}. Choose another name.",
-                    name=text,
-                    step=taken[0],
-                )
+            _check_name(connection, {**asked, "runs": [one.execution_id for one in stretches], "note": None})
         row = connection.execute(_ADD, asked).fetchone()
         assert row is not None
         return row[0]
 
 
 def edit_note(store: Store, note: uuid.UUID | str, text: str) -> None:
-    """Change the text of a note.
+    """Change the text of a note, or the name of a checkpoint.
 
     Raises
     ------
     NotFoundError
         There is no such note.
+    ConflictError
+        The run has another checkpoint of this name.
     """
+    with store.raw() as connection:
+        told = connection.execute(_KIND, {"note": str(note)}).fetchone()
+        if told is not None and told[1] == "checkpoint":
+            runs = [one.execution_id for one in course(connection, told[0])]
+            _check_name(connection, {"runs": runs, "text": storable_text(text), "note": str(note)})
     _one(store, _EDIT, {"note": str(note), "text": storable_text(text)})
 
 
@@ -72,6 +73,16 @@ def remove_note(store: Store, note: uuid.UUID | str) -> None:
     _one(store, "DELETE FROM workbench.step_notes WHERE id = %(note)s::uuid", {"note": str(note)})
 
 
+def _check_name(connection: Any, asked: dict[str, Any]) -> None:
+    taken = connection.execute(_NAMED, asked).fetchone()
+    if taken is not None:
+        raise ConflictError(
+            f"The run has a checkpoint {asked['text']!r} already, at step {taken[0]}. Choose another name.",
+            name=asked["text"],
+            step=taken[0],
+        )
+
+
 def _one(store: Store, query: Any, asked: dict[str, Any]) -> None:
     with store.raw() as connection:
         if not connection.execute(query, asked).rowcount:
@@ -80,8 +91,11 @@ def _one(store: Store, query: Any, asked: dict[str, Any]) -> None:
 
 _NAMED = """
 SELECT step_number FROM workbench.step_notes
-WHERE execution_id = ANY(%(runs)s) AND kind = 'checkpoint' AND text = %(text)s LIMIT 1
+WHERE execution_id = ANY(%(runs)s) AND kind = 'checkpoint' AND text = %(text)s
+  AND (%(note)s::uuid IS NULL OR id <> %(note)s::uuid) LIMIT 1
 """
+
+_KIND = "SELECT execution_id, kind FROM workbench.step_notes WHERE id = %(note)s::uuid"
 
 _ADD = """
 INSERT INTO workbench.step_notes (execution_id, step_number, event_id, kind, text, author)

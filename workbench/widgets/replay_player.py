@@ -359,12 +359,13 @@ class ReplayPlayer(Widget):
         frame = self._messages[1]
         first = max(0, frame.height - MESSAGES) if start is None else max(0, start)
         part = frame.slice(first, MESSAGES).with_columns(pl.col("text").str.slice(0, MESSAGE))
-        counted = frame.filter(pl.col("change").is_null() | ~pl.col("change").is_in(["dropped", "compacted"]))
+        given = frame.filter(pl.col("change").is_null() | ~pl.col("change").is_in(["dropped", "compacted"]))
         return {
             "position": position,
             "start": first,
             "n": frame.height,
-            "tokens": int(counted["tokens"].sum() or 0),
+            "n_given": given.filter(pl.col("kind") != "unrecorded").height,
+            "tokens": int(given["tokens"].sum() or 0),
             "messages": part.drop("event_id").to_dicts(),
         }
 

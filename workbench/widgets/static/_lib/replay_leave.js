@@ -23,7 +23,7 @@ export function leavePanel({ wire, guard, at, done, closed }) {
   const raw = h("textarea", { class: "wb-input wb-mono", rows: "3", spellcheck: "false", "aria-label": "JSON patch", placeholder: '[{"op": "replace", "path": "/cart/total", "value": 0}]' });
   const more = h("details", {}, h("summary", { class: "wb-small wb-muted" }, "JSON patch (RFC 6902): add, remove, move, …"), raw);
   const plan = h("div", { class: "wb-rp-plan" });
-  const go = h("button", { class: "wb-button wb-rp-primary", type: "button" });
+  const go = h("button", { class: "wb-button wb-rp-primary", type: "button" }, "Fork from here");
   const hint = h("p", { class: "wb-muted wb-small" }, "To change the state, press “edit” beside a value in the tree.");
   const forkPart = h("div", {}, hint, list, more, plan);
   const el = h(

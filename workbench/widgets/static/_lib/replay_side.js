@@ -155,7 +155,7 @@ export function messagesPane({ wire, on }) {
   /** @param {any} answer */
   function show(answer) {
     position = answer.position;
-    [messages, n, start] = [answer.messages, answer.n, answer.start];
+    [messages, n, start] = [answer.messages, answer.n_given, answer.start];
     if (answer.none) return void fill(el, h("p", { class: "wb-muted" }, answer.none));
     draw(answer.tokens);
     el.parentElement.scrollTop = el.parentElement.scrollHeight; // the last is what the model answered to
@@ -164,7 +164,7 @@ export function messagesPane({ wire, on }) {
   /** @param {number} tokens */
   function draw(tokens) {
     const first = messages[0];
-    const head = first ? `The model call at step ${formatInteger(first.call_step)} saw ${formatInteger(n)} messages, ${formatInteger(tokens)} tokens${first.is_reconstructed ? ", rebuilt from the conversation" : ""}.` : "The model saw no messages.";
+    const head = first ? `The model call at step ${formatInteger(first.call_step)} saw ${formatInteger(n)} ${n === 1 ? "message" : "messages"}, ${formatInteger(tokens)} tokens${first.is_reconstructed ? ", rebuilt from the conversation" : ""}.` : "The model saw no messages.";
     const earlier = start > 0 ? h("button", { class: "wb-more", type: "button", on: { click: () => more(Math.max(0, start - 40), tokens) } }, `show ${formatInteger(Math.min(40, start))} earlier`) : null;
     fill(el, h("p", { class: "wb-muted wb-small" }, head), earlier, messages.map(message));
   }
