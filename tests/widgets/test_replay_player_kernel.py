@@ -201,6 +201,7 @@ def test_a_large_state_is_sent_a_page_at_a_time():
     assert answer["/list"]["pages"]["5000"][0] == ("500000", "number", 6, "500000")
     assert answer.keys() == {"", "/list"}
     assert len(_state.text_piece(state, "/text", 999_990)) == 10
+    assert _state.page({str(n): n for n in range(250)}, "", 2)["entries"][0] == ("200", "number", 3, "200")
     assert _state.way(state, "/list/731") == {"": 0, "/list": 7}
 
 
@@ -409,6 +410,19 @@ def test_the_static_view_is_escaped_and_whole(bench):
         "before paying",
     ):
         assert text in html
+
+
+def test_hostile_names_and_values_are_escaped_in_the_static_view(bench):
+    """A change whose name and value are markup is read as text."""
+    with bench.record(agent_type=HOSTILE, name=HOSTILE) as run:
+        run.event("message", name=HOSTILE, role="user", text=HOSTILE)
+        run.step({HOSTILE: HOSTILE})
+    html = ReplayPlayer(bench.replay(str(run.id))).static_html()
+
+    assert "alert(1)" in html
+    assert "<script>" not in html
+    assert "<img" not in html
+    assert "\u202e" not in html
 
 
 def test_a_saved_page_holds_the_steps_that_matter(bench, tmp_path):

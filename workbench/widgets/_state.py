@@ -35,7 +35,7 @@ def entry(key: str, value: Any, limit: int = LINE) -> Entry:
     if isinstance(value, str):
         return key[:KEY], "string", len(value), value[:limit]
     if isinstance(value, Mapping):
-        names = ", ".join(str(name)[:24] for name in islice(value, 5))
+        names = ", ".join(str(name)[:24] or '""' for name in islice(value, 5))
         return key[:KEY], "object", len(value), names[:limit] + (", …" if len(value) > 5 else "")
     if isinstance(value, list | tuple):
         return key[:KEY], "array", len(value), ""
@@ -84,6 +84,16 @@ def pages(state: Any, wanted: Mapping[str, Iterable[int]]) -> dict[str, dict[str
             node = found.setdefault(pointer, {"size": got["size"], "pages": {}})
             node["pages"][str(number)] = got["entries"]
     return found
+
+
+def near(state: Any) -> dict[str, list[int]]:
+    """What a reader without a kernel may open: the first page of the whole, and of what is small in it."""
+    wanted = {"": [0]}
+    if isinstance(state, Mapping | list):
+        listed = islice(state.items() if isinstance(state, Mapping) else enumerate(state), PAGE)
+        small = [below("", key) for key, value in listed if isinstance(value, Mapping | list) and 0 < len(value) <= 20]
+        wanted.update({pointer: [0] for pointer in small[:12]})
+    return wanted
 
 
 def at(state: Any, pointer: str) -> Any:

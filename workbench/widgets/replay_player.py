@@ -227,7 +227,7 @@ class ReplayPlayer(Widget):
     def _words(self, positions: Iterable[int], left: int) -> dict[str, Any]:
         said: dict[str, Any] = {}
         for position in positions:
-            answer = self._step(position=position, pages={"": [0]})
+            answer = self._step(position=position, pages=_state.near(self._look(position).after))
             left -= len(repr(answer))
             if left < 0 and said:
                 break

@@ -223,7 +223,16 @@ function render({ model, el }) {
   }
 
   // ---- moving ------------------------------------------------------------------------------------------------------
-  const askStep = wire.newest("step", (/** @type {any} */ got, /** @type {any} */ args) => args.run === scene.run && show(got), failed, 40);
+  // Answers on the way of a drag are shown, but none after a later one.
+  const turns = new WeakMap();
+  let turn = 0;
+  let shownTurn = 0;
+  const askNewest = wire.newest("step", (/** @type {any} */ got, /** @type {any} */ args) => args.run === scene.run && turns.get(args) >= shownTurn && ((shownTurn = turns.get(args)), show(got)), failed, 40);
+  function askStep() {
+    const args = { position, pages: tree.wanted(), run: scene.run };
+    turns.set(args, ++turn);
+    askNewest(args);
+  }
   const askPages = wire.newest("pages", (/** @type {any} */ got) => tree.add(got), failed, 40);
   const askMessages = wire.newest("messages", (/** @type {any} */ got) => got.position === position && messages.show(got), failed, 120);
   function failed(/** @type {Error} */ error) {
@@ -257,10 +266,11 @@ function render({ model, el }) {
 
   function lookAt() {
     const said = model.get("_said")?.[String(position)];
-    if (said && (tree.isPlain || wire.offline)) return show(said);
+    const isEnough = said && Object.keys(tree.wanted()).every((pointer) => said.nodes[pointer]) && model.get("watched").every((/** @type {string} */ path) => path in said.watched);
+    if (said && (isEnough || wire.offline)) return (shownTurn = ++turn), show(said);
     if (wire.offline) return void (fill(panels.step, h("p", { class: "wb-muted" }, "This step was not saved in this page.")), tree.show({ position, root: ["null", 0, ""], nodes: {}, changes: [] }), fill(changeTitle, "The state of this step is in the kernel."), fill(changeList));
     statePart.classList.add("wb-stale");
-    askStep({ position, pages: tree.wanted(), run: scene.run });
+    askStep();
     if (tab === "messages") askMessages({ position });
   }
 
@@ -287,6 +297,7 @@ function render({ model, el }) {
     else if (kind === "call") [to, words] = [nextFlagged(steps, position, direction, STEP_CALL), "tool call"];
     else if (kind === "mark") [to, words] = [nextPlace(allMarks().map((one) => one.position), position, direction), "note, pin, checkpoint or fork"];
     else {
+      if (wire.offline) return tell("Finding changes needs the kernel.");
       const watched = model.get("watched");
       const paths = watched.length ? watched : [""];
       for (const path of paths) await askChanges(path);
@@ -298,7 +309,7 @@ function render({ model, el }) {
   }
 
   async function askChanges(/** @type {string} */ path) {
-    if (changes.has(path)) return;
+    if (changes.has(path) || wire.offline) return;
     const run = scene.run;
     const got = await wire.request("changes", { path });
     if (run !== scene.run) return;
@@ -623,7 +634,7 @@ function render({ model, el }) {
   const onWatched = () => {
     for (const path of model.get("watched")) guard(() => askChanges(path));
     tree.draw();
-    if (!wire.offline) askStep({ position, pages: tree.wanted(), run: scene.run });
+    if (!wire.offline) askStep();
     drawWatched();
     invalidate();
     sayCode();
@@ -659,7 +670,7 @@ function render({ model, el }) {
     if (drawing) cancelAnimationFrame(drawing);
     watcher.disconnect();
     for (const [name, f] of Object.entries(heard)) model.off(`change:${name}`, f);
-    for (const ask of [askStep, askPages, askMessages, askFind]) ask.close();
+    for (const ask of [askNewest, askPages, askMessages, askFind]) ask.close();
     leave.end();
     wire.close();
     mounted.close();

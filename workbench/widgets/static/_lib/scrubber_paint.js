@@ -24,7 +24,7 @@ export function drawStrip(ctx, { width, steps, columns, marks, changes, position
   for (const place of changes) ctx.fillRect(Math.round(xOfPlace(place, width, n)) - 0.5, top + STRIP.band - 4, 1.5, 4);
   drawMarks(ctx, marks, (place) => xOfPlace(place, width, n), look);
   if (hover >= 0) outline(ctx, (hover / n) * width, width / n, look.muted, 1);
-  playhead(ctx, xOfPlace(position, width, n), Math.max(width / n, 3), look);
+  playhead(ctx, xOfPlace(position, width, n), Math.max(width / n, 3), look, !(steps.flags[position] & (STEP_ERROR | STEP_WARNING)));
 }
 
 /**
@@ -135,10 +135,11 @@ function outline(/** @type {any} */ ctx, /** @type {number} */ x, /** @type {num
   ctx.strokeRect(x - 0.5, STRIP.marks - 1.5, Math.max(3, wide), STRIP.band + 3);
 }
 
-function playhead(/** @type {any} */ ctx, /** @type {number} */ x, /** @type {number} */ wide, /** @type {any} */ look) {
+function playhead(/** @type {any} */ ctx, /** @type {number} */ x, /** @type {number} */ wide, /** @type {any} */ look, /** @type {boolean} */ below) {
   outline(ctx, x - wide / 2, wide, look.fg, 2);
   ctx.fillStyle = look.accent;
-  ctx.fillRect(x - 1, STRIP.marks - 5, 2, STRIP.band + 10);
+  ctx.fillRect(x - 1, STRIP.marks - 2, 2, STRIP.band + 4);
+  if (!below) return; // the sign of an error stands there
   ctx.beginPath();
   ctx.moveTo(x - 5, STRIP_HEIGHT);
   ctx.lineTo(x + 5, STRIP_HEIGHT);

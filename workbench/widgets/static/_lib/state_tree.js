@@ -52,9 +52,10 @@ export function stateTree({ wire, guard, ask, on, watched, say }) {
   function openSmall() {
     isFirst = false;
     const small = (nodes[""].pages["0"] ?? []).filter(([, kind, size]) => (kind === "object" || kind === "array") && size > 0 && size <= OPEN_AT_FIRST);
-    if (small.length > 8 || wire.offline) return;
-    for (const [key] of small) open.set(pointerBelow("", key), new Set([0]));
-    if (small.length) ask();
+    if (small.length > 8) return;
+    const known = small.map(([key]) => pointerBelow("", key)).filter((pointer) => !wire.offline || nodes[pointer]);
+    for (const pointer of known) open.set(pointer, new Set([0]));
+    if (known.some((pointer) => !nodes[pointer])) ask();
   }
 
   /** Pages that came later. @param {any} answer */
@@ -102,7 +103,7 @@ export function stateTree({ wire, guard, ask, on, watched, say }) {
       h("span", { class: "wb-rp-sign", title, "aria-label": title || null }, sign),
       row.pointer ? h("span", { class: "wb-json-key" }, oneLine(row.key, 80) || '""', ": ") : null,
       h("span", { class: "wb-rp-value" }, shownValue(row)),
-      actions(row),
+      wire.offline ? null : actions(row),
     );
   }
 
@@ -190,8 +191,8 @@ export function stateTree({ wire, guard, ask, on, watched, say }) {
     else if (event.key === "ArrowRight" && row?.holds) row.isOpen ? move(1) : toggle(row);
     else if (event.key === "ArrowLeft" && row) row.isOpen ? toggle(row) : row.depth && choose(pointerParent(current));
     else if (event.key === "Enter" && row?.holds) toggle(row);
-    else if (event.key === "w") on.watch(current);
-    else if (event.key === "o") on.origin(current);
+    else if (event.key === "w" && !wire.offline) on.watch(current);
+    else if (event.key === "o" && !wire.offline) on.origin(current);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -218,9 +219,6 @@ export function stateTree({ wire, guard, ask, on, watched, say }) {
     reveal: (/** @type {string} */ pointer, /** @type {any} */ pages) => guard(() => reveal(pointer, pages)),
     draw,
     wanted: () => wantedPages(open),
-    get isPlain() {
-      return open.size === 1;
-    },
     /** @param {string[]} pointers */
     mark(pointers) {
       hits = new Set(pointers);
