@@ -556,3 +556,39 @@ def test_an_imported_run_says_what_it_can_check(bench, tmp_path):
     testing.check_steps(played, found["STEPS"])
     with pytest.raises(testing.NotAsRecordedError, match=r"\(user_id='u1'\)\n  got       get_user\(user_id='u2"):
         testing.check_steps(testing.play(agent, found["STEPS"], args=["u2"]), found["STEPS"])
+
+
+def test_sub_agents_are_answered_and_checked(bench, tmp_path):
+    """What a sub-agent called is answered and asserted too; its steps are told with its name."""
+    called = []
+
+    @bench.trace(kind="tool")
+    def look(at: str) -> str:
+        called.append(at)
+        return f"seen {at}"
+
+    @bench.trace(kind="agent", agent_type="scout")
+    def scout(at: str) -> str:
+        return look(at)
+
+    @bench.trace(kind="agent", agent_type="leader")
+    def lead(first: str, second: str = "south") -> list[str]:
+        return [look(first), scout(second), look("home")]
+
+    lead("north")
+    run = wait_for(bench, "leader")
+    called.clear()
+
+    found = literals(bench.to_pytest(run, tmp_path / "test_lead.py"))
+    played = testing.play(lead, found["STEPS"], input=found["INPUT"])
+
+    assert [(step.get("agent"), step["arguments"]["at"]) for step in found["STEPS"]] == [
+        (None, "north"), ("scout", "south"), (None, "home"),
+    ]  # fmt: skip
+    testing.check_steps(played, found["STEPS"])
+    testing.check_output(played, found["OUTPUT"])
+    testing.check_end(played)
+    assert called == []
+    other = testing.play(lead, found["STEPS"], args=["north", "west"])
+    with pytest.raises(testing.NotAsRecordedError, match="Step 0 of scout is not as recorded"):
+        testing.check_steps(other, found["STEPS"])

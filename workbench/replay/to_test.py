@@ -140,9 +140,10 @@ def _recorded(frames: Frames, run: str, step: int | None) -> _Recorded:
     with frames.store.raw() as connection:
         said = connection.execute(_SAID, [run]).fetchone() or (None, None)
     given, output = (None if text is None else orjson.loads(text) for text in said)
-    events = frames.course(run, columns=["step_number", "event_type", "name", "data"])
+    events = _events(frames, run, has_sub_agents=row["source"] == SOURCE)
     states = _states(frames, run)
-    first = min((one.step_number for one in Tape(events).calls), default=None)
+    own = pl.col("lane").is_null()
+    first = min((one.step_number for one in Tape(events.filter(own)).calls), default=None)
     begun = None
     if step is not None:
         begun = next(([state] for number, state in reversed(states) if number <= step), None)
@@ -153,10 +154,10 @@ def _recorded(frames: Frames, run: str, step: int | None) -> _Recorded:
             )
         states = [(number, state) for number, state in states if number > step]
         states.insert(0, (step, begun[0]))
-        events = events.filter(pl.col("step_number") > step)
+        events = _after(events, step)
     elif states and (first is None or states[0][0] < first):
         begun = [states[0][1]]
-        events = events.filter(pl.col("step_number") > states[0][0])
+        events = _after(events, states[0][0])
     calls = Tape(events).calls
     if row["source"] == SOURCE:  # a captured call of a tool is no turn of a model
         calls = [one for one in calls if not one.is_turn or "content" in one.result]
@@ -177,6 +178,27 @@ def _recorded(frames: Frames, run: str, step: int | None) -> _Recorded:
         tells_end=is_known,
         n_unanswered=sum("tool" in one and "result" not in one for one in steps),
     )
+
+
+def _events(frames: Frames, run: str, *, has_sub_agents: bool) -> pl.DataFrame:
+    """The events of a run and, of a captured one, those of the sub-agents that it started, as they came."""
+    columns = ["step_number", "event_type", "timestamp", "data"]
+    found = frames.course(run, columns=columns).with_columns(lane=pl.lit(None, pl.String))
+    spawned, lanes = {run}, []
+    for row in frames.tree(run).iter_rows(named=True) if has_sub_agents else ():
+        if row["link"] == "spawned" and row["parent_execution_id"] in spawned:
+            spawned.add(row["id"])
+            lanes.append(frames.events(row["id"], columns=columns).with_columns(lane=pl.lit(row["agent_type"])))
+    if not lanes or not all(one["timestamp"].null_count() == 0 for one in (found, *lanes)):
+        return found
+    return pl.concat([found, *lanes]).sort("timestamp", maintain_order=True)
+
+
+def _after(events: pl.DataFrame, step: int) -> pl.DataFrame:
+    """What came after a step of the run itself."""
+    is_before = pl.col("lane").is_null() & (pl.col("step_number") <= step)
+    last = events.with_row_index("row").filter(is_before)["row"].max()
+    return events if last is None else events[int(last) + 1 :]  # pyright: ignore[reportArgumentType]
 
 
 def _states(frames: Frames, run: str) -> list[tuple[int, Any]]:

@@ -148,6 +148,11 @@ class Recording:
         self._write_to(execution)
         self._n_events, self._n_states = after + 1, 1
 
+    @property
+    def agent_type(self) -> str:
+        """Kind of agent."""
+        return self._run.agent_type
+
     def __repr__(self) -> str:
         return f"Recording({self._run.agent_type!r}, id={str(self.id)!r}, status={self._run.status!r})"
 

@@ -159,10 +159,10 @@ def _of_calls(row: Mapping[str, Any], found: Diff, recorded: list[Answer], came:
     y = None if row["b_step"] is None else came[row["b_step"]]
     patch = found.detail(row["position"])["arguments_patch"] if x and y else []
     if x is not None:
-        where = f"Step {x.step_number}"
+        where = f"Step {_number(x)}"
     else:
         before = found.steps.filter(pl.col("position") < row["position"])["a_step"].drop_nulls()
-        where = f"after step {recorded[before[-1]].step_number}" if len(before) else "before the first step"
+        where = f"after step {_number(recorded[before[-1]])}" if len(before) else "before the first step"
         where = f"What comes {where}"
     return _Part(where, "nothing more" if x is None else _said(x), _said(y), patch)
 
@@ -175,6 +175,10 @@ def _of_values(row: Mapping[str, Any], found: Diff, where: str, numbers: list[in
     expected = "nothing more" if row["a_step"] is None else _short(a)
     given = "nothing" if row["b_step"] is None else _short(b)
     return _Part(place or f"What comes after the state of step {numbers[-1]}", expected, given, side["result_patch"])
+
+
+def _number(call: Answer) -> str:
+    return f"{call.step_number}{f' of {call.agent}' if call.agent is not None else ''}"
 
 
 def _said(call: Answer | None) -> str:

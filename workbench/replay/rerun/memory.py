@@ -25,6 +25,7 @@ class Memory:
     def __init__(self) -> None:
         self.recordings: list[Recording] = []  # in the order in which they began
         self._events: dict[bytes, dict[int, tuple[str, str | None, str]]] = {}
+        self._order: list[tuple[bytes, int]] = []  # of all events: run and number, as they came
         self._states: dict[bytes, dict[int, bytes]] = {}
         self._lock = threading.Lock()
 
@@ -43,7 +44,10 @@ class Memory:
                 kind, run, number = fields[0], fields[1], fields[2]
                 if kind == EVENT:
                     header = orjson.loads(fields[3])
-                    self._events.setdefault(run, {})[int(number)] = (header[0], header[1], fields[4].decode())
+                    found = self._events.setdefault(run, {})
+                    if int(number) not in found:
+                        self._order.append((run, int(number)))
+                    found[int(number)] = (header[0], header[1], fields[4].decode())
                 elif kind == STATE:
                     self._states.setdefault(run, {})[int(number)] = fields[4]
         return True
@@ -55,10 +59,15 @@ class Memory:
         """All is where it shall be."""
         return True
 
-    def events(self, recording: Recording) -> pl.DataFrame:
-        """What happened in a run: ``step_number event_type name data``."""
-        found = self._events.get(str(recording.id).encode(), {})
-        return pl.DataFrame([(n, *found[n]) for n in sorted(found)], schema=EVENTS, orient="row")
+    def has_events(self, recording: Recording) -> bool:
+        """Whether anything happened in a run."""
+        return str(recording.id).encode() in self._events
+
+    def events(self, main: Recording) -> pl.DataFrame:
+        """All that happened, in order: ``step_number event_type name data lane``; the lane of ``main`` is null."""
+        lanes = {str(one.id).encode(): one.agent_type for one in self.recordings if one is not main}
+        rows = [(n, *self._events[run][n], lanes.get(run)) for run, n in self._order]
+        return pl.DataFrame(rows, schema={**EVENTS, "lane": pl.String}, orient="row")
 
     def states(self, recording: Recording) -> dict[int, Any]:
         """The states of a run, by step."""

@@ -81,7 +81,8 @@ def play(
     steps
         The recorded calls in order. Of a tool ``{"step": 3, "tool": "search", "arguments": {…}, "result": …}``, with
         ``"error": "KeyError"`` where it failed; of a model ``{"step": 5, "model": "m", "answer": …}``, with ``turn`` in
-        place of ``answer`` where the source tells the conversation and not each request.
+        place of ``answer`` where the source tells the conversation and not each request. Those of a sub-agent also
+        have its ``agent``; their ``step`` is of its run.
     input
         The run's input. One whose keys are the parameters of the agent is given by name.
     state
@@ -212,6 +213,7 @@ def answers_of(steps: Iterable[Mapping[str, Any]]) -> list[Answer]:
                 has_result=came in step,
                 is_model=is_model,
                 is_turn=came == "turn",
+                agent=step.get("agent"),
             )
         )
     return made
@@ -222,6 +224,8 @@ def steps_of(answers: Iterable[Answer]) -> list[dict[str, Any]]:
     made = []
     for one in answers:
         step: dict[str, Any] = {"step": one.step_number, "model" if one.is_model else "tool": one.name}
+        if one.agent is not None:
+            step["agent"] = one.agent
         if not one.is_model:
             step["arguments"] = one.arguments
         if one.has_result:
@@ -277,4 +281,4 @@ def _names(signature: inspect.Signature, given: Mapping[str, Any]) -> bool:
 
 
 def _has_something(memory: Memory, recording: Recording) -> bool:
-    return bool(memory.states(recording)) or not memory.events(recording).is_empty()
+    return bool(memory.states(recording)) or memory.has_events(recording)

@@ -32,6 +32,8 @@ class Answer:
     has_result: bool = False
     is_taken: bool = False
     is_model: bool = False
+    agent: str | None = None  # that asked; None: the run's own
+    place: int = 0  # among the events, where several runs are told together
     is_turn: bool = False  # of a conversation: that the model was asked for it once, and then, is not said
 
 
@@ -41,7 +43,8 @@ class Tape:
     Parameters
     ----------
     events
-        Its events in order: ``step_number``, ``event_type``, ``name`` and ``data``.
+        Its events in order: ``step_number``, ``event_type``, ``data``; with those of sub-agents among them, ``lane``:
+        the sub-agent's, null for its own.
     """
 
     def __init__(self, events: pl.DataFrame) -> None:
@@ -51,13 +54,14 @@ class Tape:
         rows = events.select("step_number", "event_type", "data").iter_rows()
         steps = [(number, kind, orjson.loads(data)) for number, kind, data in rows]
         has_requests = _has_requests(steps)
-        for number, kind, told in steps:
+        lanes = events["lane"].to_list() if "lane" in events.columns else [None] * len(steps)
+        for self._place, (self._lane, (number, kind, told)) in enumerate(zip(lanes, steps, strict=True)):
             calls = [call for call in (told.get("tool"), *(told.get("tool_calls") or ())) if isinstance(call, Mapping)]
             if kind == "tool_result":
                 for call in calls:
                     self._answer(by_id, call, told.get("error"))
             elif kind == "llm_call" and has_requests:
-                self.models.append(_of_model(number, told.get("model"), _output(told), told.get("error")))
+                self.models.append(self._at(_of_model(number, told.get("model"), _output(told), told.get("error"))))
             if kind in ("tool_call", "message", "llm_call"):
                 for call in calls:
                     self._ask(by_id, number, call)
@@ -65,7 +69,7 @@ class Tape:
                 continue
             if told.get("role") == "assistant" and kind in ("message", "tool_call"):
                 if turn is None:
-                    turn = _of_model(number, told.get("model"), {"role": "assistant"})
+                    turn = self._at(_of_model(number, told.get("model"), {"role": "assistant"}))
                     turn.is_turn = True
                     self.models.append(turn)
                 _add(turn.result, told.get("text"), calls)
@@ -78,6 +82,7 @@ class Tape:
         self._by_name: dict[str | None, list[Answer]] = {}
         self._settled: dict[str | None, int] = {}
         self._n_taken = self._n_asked = 0  # those before are taken: of the tools, of the models
+        self._place, self._lane = 0, None  # of the event that is read
         self._ids: frozenset[str] | None = None
         self._lock = threading.Lock()
 
@@ -86,14 +91,19 @@ class Tape:
         """A tape of calls that are known already, in their order."""
         made = cls.__new__(cls)
         made._begin()
-        for answer in answers:
+        for made._place, answer in enumerate(answers):
+            answer.place = made._place
             made.models.append(answer) if answer.is_model else made._add_tool(answer)
         return made
 
     @property
     def calls(self) -> list[Answer]:
-        """All calls, of tools and of the model, in the order of their steps."""
-        return sorted([*self.models, *self.tools], key=lambda answer: answer.step_number)
+        """All calls, of tools and of the model, in their order."""
+        return sorted([*self.models, *self.tools], key=lambda answer: answer.place)
+
+    def _at(self, answer: Answer) -> Answer:
+        answer.place, answer.agent = self._place, self._lane
+        return answer
 
     def _add_tool(self, answer: Answer) -> None:
         self.tools.append(answer)
@@ -103,7 +113,7 @@ class Tape:
         own = call.get("call_id")
         if isinstance(own, str) and own in by_id:  # the model asked for it, and then it was called
             return
-        answer = Answer(number, call.get("name"), _parsed(call.get("arguments")))
+        answer = self._at(Answer(number, call.get("name"), _parsed(call.get("arguments"))))
         self._add_tool(answer)
         if isinstance(own, str):
             by_id[own] = answer
