@@ -14,6 +14,7 @@
     wb.DiffView(bench.compare(run, other))
     wb.ReplayPlayer(bench.replay(run))                   # step by step: state, changes, messages, notes, branches
     wb.Dashboard(bench.executions())
+    wb.CohortView(bench.cohort(task="…"))                # where good and failed runs of a task part
     bench.find(wb.state("cart.total") > 100)             # every step of every run; see workbench._predicates
 
 The rooms: ``workbench.data`` (store, frames, ingest), ``workbench.replay`` (capture, compare, delta),
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
     from ._workbench import Workbench, connect
     from .data.frames.columns import columns
     from .magics import load_ipython_extension as load_ipython_extension
-    from .widgets import Dashboard, DiffView, ExecutionBrowser, ReplayPlayer, Timeline
+    from .widgets import CohortView, Dashboard, DiffView, ExecutionBrowser, ReplayPlayer, Timeline
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CohortView",
     "Dashboard",
     "DiffView",
     "ExecutionBrowser",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "CohortView": "workbench.widgets",
     "Dashboard": "workbench.widgets",
     "DiffView": "workbench.widgets",
     "ExecutionBrowser": "workbench.widgets",

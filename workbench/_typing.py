@@ -255,3 +255,50 @@ class ReplayCursor(Protocol):
     def remove_note(self, note: Any) -> None:
         """Take a note away."""
         ...
+
+
+@runtime_checkable
+class RunCohort(Protocol):
+    """Good and failed runs of a task on one graph: what ``bench.cohort(task=…)`` gives and ``CohortView`` shows.
+
+    Frames that are computed once are ``Any``: type checkers do not take a ``cached_property`` for a property.
+    """
+
+    @property
+    def task(self) -> str:
+        """Title of the task."""
+        ...
+
+    @property
+    def runs(self) -> pl.DataFrame:
+        """One row per run: ``execution_id name outcome`` (good and failed ones are in the graph)."""
+        ...
+
+    @property
+    def steps(self) -> pl.DataFrame:
+        """One row per step: ``execution_id outcome step_number node position label is_repeat is_moved is_error``."""
+        ...
+
+    @property
+    def nodes(self) -> Any:
+        """One row per step of the graph: ``node position step event_type role name label``, runs and steps there."""
+        ...
+
+    @property
+    def edges(self) -> Any:
+        """Runs from one node straight to another: ``source target n_good n_failed n_runs is_back``."""
+        ...
+
+    @property
+    def divergences(self) -> Any:
+        """What divides the runs and goes with failing, the one to look at first on top."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """A sentence or two."""
+        ...
+
+    def at(self, node: int) -> pl.DataFrame:
+        """The rows of :attr:`steps` at a node."""
+        ...

@@ -6,15 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cohort_view import CohortView
     from .dashboard import Dashboard
     from .diff_view import DiffView
     from .execution_browser import ExecutionBrowser
     from .replay_player import ReplayPlayer
     from .timeline import Timeline
 
-__all__ = ["Dashboard", "DiffView", "ExecutionBrowser", "ReplayPlayer", "Timeline"]
+__all__ = ["CohortView", "Dashboard", "DiffView", "ExecutionBrowser", "ReplayPlayer", "Timeline"]
 
 _HOMES = {
+    "CohortView": "cohort_view",
     "Dashboard": "dashboard",
     "DiffView": "diff_view",
     "ExecutionBrowser": "execution_browser",
