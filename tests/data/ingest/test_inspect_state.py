@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
-from inspect_logs import begin, changes, end, event, init, json_source, last_state, model, notes, only_run, put, sample
+import json
+from pathlib import Path
 
+import pytest
+from inspect_logs import (
+    begin,
+    changes,
+    end,
+    event,
+    init,
+    json_source,
+    last_state,
+    log_of,
+    model,
+    notes,
+    only_run,
+    put,
+    sample,
+)
+
+from workbench.data.ingest import ingest
 from workbench.data.ingest.formats import inspect_attachments
+from workbench.data.store.engine import Store
 
 # -- state -------------------------------------------------------------------------------------------------------------
 
@@ -145,3 +164,16 @@ def test_a_missing_attachment_is_reported() -> None:
 
     assert only_run(source).steps[0].text == "attachment://gone"
     assert notes(source)["lost: attachments: named in the log, their texts are not in it"] == 1
+
+
+def test_a_copy_of_which_states_are_damaged_takes_none_away(store: Store, tmp_path: Path) -> None:
+    """The same steps told once more, their states lost: what the store knows better stays."""
+    change = {"op": "replace", "path": "/tools", "value": ["t"]}
+    for name, begun in (("whole", init(tools=[])), ("damaged", init(tols=[]))):
+        log = log_of(sample([begun, changes("state", change), changes("store", put("/k", 1))]))
+        (tmp_path / f"{name}.json").write_text(json.dumps(log))
+    reports = [ingest(store, tmp_path / f"{name}.json", progress=False) for name in ("whole", "damaged", "whole")]
+
+    assert [report.files[0].outcome for report in reports] == ["new", "already there", "already there"]
+    with store.raw() as connection:
+        assert connection.execute("SELECT count(*) FROM workbench.execution_snapshots").fetchone() == (3,)

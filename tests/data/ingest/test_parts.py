@@ -291,6 +291,20 @@ def test_a_line_that_two_files_tell_differently(store: Store, tmp_path: Path, fo
         assert stored(store, tmp_path, format, *parts) == expected
 
 
+def test_a_line_that_is_no_other_version_of_one(store: Store, tmp_path: Path) -> None:
+    """What looks like the id of a line and is none does not make two lines one; read again, nothing comes to them."""
+    whole = sts(range(N))
+    spoilt = whole.replace(
+        b'"message", "message": {"role": "assistant", "content": "text 3"', b'["x"], "message": {"x": 3'
+    )
+    assert spoilt != whole
+    for parts in permutations([whole, spoilt, sts(range(3)) + sts(range(2))]):
+        rows = stored(store, tmp_path, "sts", *parts)
+        for n in range(3):
+            ingest(store, tmp_path / f"{n}.jsonl", format="sts", progress=False)
+        assert tree(store) == rows
+
+
 def stored(
     store: Store, folder: Path, format: str, *files: bytes, is_kept: bool = True
 ) -> dict[str, list[tuple[Any, ...]]]:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.data.ingest.formats.pi_entry import Entry
+from workbench.data.ingest.formats.pi_entry import Entry, own_id
 from workbench.data.ingest.formats.pi_session import Session
 from workbench.data.ingest.formats.pi_steps import Finisher
 from workbench.data.ingest.normal import BadLine, Run, Step, Steps
@@ -81,8 +81,8 @@ def lines(source: Source) -> Iterator[Ordered]:
     """Its lines."""
     for record in source.records():
         if isinstance(record, Record):
-            own, above = (text_or_none(record.value.get(name)) for name in ("id", "parentId"))
-            yield Ordered(record.data, own, above, when(record.value.get("timestamp"), source))
+            above = text_or_none(record.value.get("parentId"))
+            yield Ordered(record.data, own_id(record.value), above, when(record.value.get("timestamp"), source))
 
 
 def settle(run: Run) -> None:

@@ -31,13 +31,18 @@ class Entry:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+def own_id(value: Mapping[str, Any]) -> str | None:
+    """The id of an entry; what the first line has for one is the session's."""
+    return None if value.get("type") == "session" else text_or_none(value.get("id"))
+
+
 def read_entry(value: Mapping[str, Any]) -> Entry:
     """Any JSON object; what has no place goes into ``extra``."""
     kind = text_or_none(value.get("type"))
     entry = Entry(
         Step("log", name=kind, category=kind),
         kind,
-        id=text_or_none(value.get("id")) if kind != "session" else None,
+        id=own_id(value),
         parent=text_or_none(value.get("parentId")),
         extra=rest(value, *_PLACED) or {},
     )

@@ -73,9 +73,14 @@ def lines(source: Source) -> Iterator[Ordered] | None:
 def _ordered(source: Source) -> Iterator[Ordered]:
     for record in source.records():
         if isinstance(record, Record):
-            message = mapping(record.value.get("message"))
+            message = _message(record.value) or {}
             own, above = (text_or_none(message.get(name)) for name in ("id", "parent"))
             yield Ordered(record.data, own, above, when(message.get("timestamp"), source))
+
+
+def _message(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    message = value.get("message")
+    return message if value.get("type") == "message" and isinstance(message, dict) else None
 
 
 @dataclass
@@ -90,9 +95,9 @@ class _Session:
         self._ids = Ids(self.source)
 
     def take(self, record: Record) -> None:
-        value, message = record.value, record.value.get("message")
+        value, message = record.value, _message(record.value)
         own = None
-        if value.get("type") == "message" and isinstance(message, dict):
+        if message is not None:
             step = step_of(rest(message, "timings") or {}, self.source, self._tools)
             step.usage = step.usage or _timed(message)
             timings = message.get("timings")

@@ -65,9 +65,11 @@ class Merger:
             return Merged(Counts(), 0)
         self._events.fill(chain.from_iterable(map(self._maker.events, runs.values())))
         seen = self._events.compare(list(runs))
-        grown, parts, copies = [], [], []
+        grown, parts, copies, poorer = [], [], [], self._poorer(runs)
         for execution in runs:
             unknown, missing, older, newer = seen.get(execution, (0, 0, 0, 0))
+            if not missing and not older and not unknown and not newer and execution in poorer:
+                continue  # the same steps, and states are missing: a damaged copy takes nothing away
             if not missing and not older:
                 grown.append(execution)
             elif unknown or newer:
@@ -119,6 +121,12 @@ class Merger:
             if self._lacks_states(execution, run, states.get(execution, 0))
             or not events.get(execution, set()).issuperset(event_ids(execution, run)[0])
         ]
+
+    def _poorer(self, runs: Mapping[uuid.UUID, Run]) -> set[uuid.UUID]:
+        """The runs of which the store holds more recorded states than this file."""
+        recorded = {execution: n_states(run) for execution, run in runs.items() if run.states}
+        stored = self._connection.execute(_STORED_STATES, [list(recorded)]) if recorded else ()
+        return {execution for execution, n in stored if n > recorded[execution]}
 
     def _lacks_states(self, execution: uuid.UUID, run: Run, n_stored: int) -> bool:
         """Whether states of a run are gone from the store.
