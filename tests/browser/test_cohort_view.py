@@ -247,7 +247,7 @@ def colors(page: Page) -> dict[str, int]:
         const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
         const found = { blue: 0, orange: 0 };
         for (let k = 0; k < d.length; k += 4) {
-          if (d[k + 3] < 90) continue;
+          if (d[k + 3] < 60) continue;
           if (d[k + 2] > d[k] + 60) found.blue++;
           else if (d[k] > d[k + 2] + 60) found.orange++;
         }
@@ -467,6 +467,7 @@ def test_in_jupyterlab(notebook: Any, shot: Callable[[Any, str], None]) -> None:
     expect(page.locator(".wb-static").first).to_be_hidden()
     for theme in ("dark", "light"):
         notebook.theme(theme)
+        eventually(page, lambda: min(colors(page).values()) > 500)
         shot(root, f"cohort-lab-{theme}")
     notebook.narrow(420)
     expect(root).to_have_class(re.compile("wb-co-down"))

@@ -33,7 +33,7 @@ const HINT = "Arrows walk · Enter lists the runs · N and P: divergences · D: 
 /** @param {{ model: any, el: HTMLElement }} context */
 function render({ model, el }) {
   const head = model.get("_head");
-  const mount = mountRoot({ el, model, name: "cohort-view", label: "Cohort: good and failed runs on one graph", themed: () => (readColors(), draw()) });
+  const mount = mountRoot({ el, model, name: "cohort-view", label: "Cohort: good and failed runs on one graph", themed: () => later() });
   const { root, guard } = mount;
   const { facts, arrays } = unpack(model.get("_graph"));
   const status = liveRegion();
@@ -264,6 +264,9 @@ function render({ model, el }) {
 
   function draw() {
     if (!stage.clientWidth) return;
+    // Anew each time: a host may tell of a theme before its styles are there.
+    readColors();
+    if (!colors.good) return void setTimeout(later, 50);
     const [width, height] = [stage.clientWidth, stage.clientHeight];
     length = isDown ? height : width;
     const chosen = selectedRow();
@@ -591,7 +594,6 @@ function render({ model, el }) {
     draw();
   });
   root.style.setProperty("--wb-co-side", `${SIDE}px`);
-  readColors();
   drawOutcomes();
   watcher.observe(root);
   showRuns();

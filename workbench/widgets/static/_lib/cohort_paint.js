@@ -9,6 +9,10 @@ export const barOf = (pitch) => Math.max(2, Math.min(10, pitch * 0.45));
 const THIN = 0.9; // px: thinner ribbons are lines
 const FAINT = 0.012; // share of the runs: from afar, flows of fewer are left out
 const MANY = 400; // flows in sight from which on that is done
+const LEAP = 4; // layers a flow may leap without a way of its own; longer ones are pale, as they cross what they have nothing to do with
+const PALE = 0;
+const PLAIN = 1;
+const LIT = 2;
 const FEW_BACK = 12; // flows back that are drawn all the time; more of them only at the step that is looked at
 
 /** A canvas as large as its element, at the screen's resolution. @param {HTMLCanvasElement} canvas */
@@ -39,6 +43,7 @@ export function paintCohort(context, scene) {
   const some = lit.band !== null || lit.node !== null;
   const isLit = (/** @type {any} */ band) =>
     some && (lit.band ? lit.band === band : layout.boxes[band.from].node === lit.node || layout.boxes[band.to].node === lit.node);
+  const isFar = (/** @type {any} */ band) => !band.way.length && layout.boxes[band.to].layer - layout.boxes[band.from].layer > LEAP;
   let seen = layout.bands.filter((band) => {
     const [a, b] = [layout.boxes[band.from].layer, layout.boxes[band.to].layer];
     return Math.max(a, b) >= view[0] - 1.5 && Math.min(a, b) <= view[1] + 0.5;
@@ -47,9 +52,10 @@ export function paintCohort(context, scene) {
   seen = seen.filter((band) => band.good + band.failed >= least || isLit(band));
   for (const which of /** @type {const} */ (["good", "failed"])) {
     if (outcome !== "all" && outcome !== which) continue;
-    for (const bright of some ? [false, true] : [true]) {
-      const mine = seen.filter((band) => !band.isBack && band[which] && (!some || isLit(band) === bright));
-      context.globalAlpha = !some ? 0.5 : bright ? 0.78 : 0.2;
+    for (const strength of [PALE, PLAIN, LIT]) {
+      const mine = seen.filter((band) => !band.isBack && band[which] && (isLit(band) ? LIT : isFar(band) ? PALE : PLAIN) === strength);
+      if (!mine.length) continue;
+      context.globalAlpha = strength === LIT ? 0.78 : (strength === PALE ? 0.22 : 0.5) * (some ? 0.4 : 1);
       context.fillStyle = context.strokeStyle = colors[which];
       // All thin ones are one path: thousands of them cost as much as a few.
       context.lineWidth = THIN;
