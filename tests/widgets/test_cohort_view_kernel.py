@@ -123,10 +123,11 @@ def test_who_passes_a_folded_step_goes_on() -> None:
 
 def test_divergences_are_never_folded() -> None:
     """The step of the first divergence stands however few runs come to it."""
-    runs = [*[GOOD] * 30, *[FAILED] * 3]
+    runs = [*[GOOD] * 30, *[[*GOOD[:5], "oops?at=1", "oops!no", *GOOD[5:]]] * 3]
     made = cohort(events(*runs), outcomes(*["good"] * 30, *["failed"] * 3))
     (folded,) = levels(made, [20])
     assert made.divergence is not None
+    assert made.at(made.divergence["node"])["execution_id"].n_unique() == 3
 
     assert made.divergence["node"] in made.nodes["node"].gather(folded.kept).to_list()
     assert folded.n_folded > 0
