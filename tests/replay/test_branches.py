@@ -247,7 +247,7 @@ class Branching(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        edited=st.none() | st.dictionaries(st.text(max_size=3), st.integers(-(2**53), 2**53), max_size=2),
+        edited=st.none() | st.dictionaries(st.text("abc/~é", max_size=3), st.integers(-(2**53), 2**53), max_size=2),
     )
     def fork(self, data, edited):
         run, step = self.pick(data)

@@ -126,7 +126,8 @@ def _items(source: Source, raw: dict[str, bytes]) -> Iterator[Item | BadLine]:
 
 def _is_json(head: Head) -> bool:
     """Whether a file is text: a request in protobuf may begin like one, with 0x0a and the length of 91 or 123."""
-    return head.data.lstrip()[:1] in (b"{", b"[") and not _NO_TEXT.search(head.data)
+    is_like_protobuf = head.data[:1] == b"\n" and _NO_TEXT.search(head.data)
+    return head.data.lstrip()[:1] in (b"{", b"[") and not is_like_protobuf
 
 
 def _protobuf(source: Source) -> Iterator[Item]:
