@@ -2,6 +2,8 @@
 
 Filters, column choice and JSON paths become SQL; what is not asked for is not read. ``where`` takes a condition in SQL
 over the columns of the frame (its JSON columns as ``jsonb``: ``where="data->'tool'->>'name' = 'refund'"``).
+
+Long, because half of it is the manual of one class: what a method does beyond naming its query is in the files beside.
 """
 
 from __future__ import annotations
