@@ -145,3 +145,36 @@ def test_tasks_of_one_title_are_one_task(bench):
     assert bench.executions(task="Book").height == 2
     assert bench.executions()["task_id"].n_unique() == 1
     assert bench.executions().select(pl.col("n_events")).to_series().to_list() == [0, 0]
+
+
+class _Hostile(dict):
+    """Raises whatever it is asked."""
+
+    def items(self):
+        raise SystemError("no items")
+
+    def __str__(self):
+        raise SystemError("no text")
+
+    __repr__ = __str__
+
+    def __float__(self):
+        raise SystemError("no number")
+
+
+def test_one_value_that_cannot_be_said_costs_nothing_else(bench):
+    """A number of 5,000 digits, and arguments that raise when they are asked, take nothing else of the run along."""
+    about = {"name": _Hostile(), "model": _Hostile(), "task": _Hostile(a=1), "metadata": [1]}
+    with bench.record(agent_type="planner", **about) as run:
+        run.event("log", text="stays", data={"n": 10**5000, "kept": 1})
+        run.event("log", text="stays", usage=_Hostile(input_tokens=3), data=[1], cost_usd=_Hostile())
+        run.event("log", text="stays", usage={"mine": 1}, data=[1])
+        run.step({"n": -(10**5000), "kept": 1})
+
+    told = [json.loads(data) for data in bench.events(run.id)["data"]]
+    assert [event["text"] for event in told] == ["stays"] * 3
+    assert told[0]["extra"] == {"n": hex(10**5000), "kept": 1}
+    assert told[1]["usage"] == {"input_tokens": 3}
+    assert told[2]["extra"] == {"data": [1], "usage": {"mine": 1}}
+    assert bench.state(run.id, 2) == {"n": hex(-(10**5000)), "kept": 1}
+    assert bench.execution(run.id).metadata["metadata"] == [1]

@@ -65,7 +65,7 @@ def number_of(value: Any) -> float | None:
     """A value as a finite number; ``None`` where it is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 (whatever an agent's values do must not reach the agent)
         return None
     return number if math.isfinite(number) else None
 
@@ -78,11 +78,11 @@ def positive(value: Any, end: float) -> float | None:
 
 def tokens_of(usage: Any) -> tuple[dict[str, int], dict[str, Any]]:
     """The classes of tokens that are ours, and the rest."""
-    told = usage if isinstance(usage, Mapping) else plain(usage)
+    told = usage if type(usage) is dict and all(type(name) is str for name in usage) else plain(usage)
     if not isinstance(told, Mapping):
         return {}, {"usage": told}
     known = {name: n for name, n in told.items() if name in _CLASSES and type(n) is int and 0 <= n < _MAX_TOKENS}
-    rest = {str(name): n for name, n in told.items() if name not in known and n is not None}
+    rest = {name: n for name, n in told.items() if name not in known and n is not None}
     if not rest:
         return known, rest
     _, theirs = usage_of({"usage": told})

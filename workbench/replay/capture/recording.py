@@ -111,11 +111,11 @@ class Recording:
                 "",
                 str(agent_type),
                 status="running",
-                name=None if name is None else str(name),
-                model=None if model is None else str(model),
+                name=text_of(name),
+                model=text_of(model),
                 input=plain(input),
-                task=TaskRef(str(task), str(task)) if task else None,
-                metadata=plain(dict(metadata or {})),
+                task=TaskRef(title, title) if (title := text_of(task)) else None,
+                metadata=_object(metadata, "metadata"),
             )
         )
 
@@ -419,7 +419,7 @@ class Recording:
             counted = None
             if usage is not None:
                 counted, unknown = tokens_of(usage)
-                data = {**(data or {}), "usage": unknown} if unknown else data
+                data = {**_object(data, "data"), "usage": unknown} if unknown else data
                 document["usage"] = counted
             cost = None if cost_usd is None or mark is not None else positive(cost_usd, MAX_COST)
             if cost is not None:
@@ -529,6 +529,12 @@ class Recording:
         if place is not None and place.recording is self and place.number is not None:
             return place.number
         return self._n_events - 1 if self._n_events else None
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    """A value as plain data with members; what has none is the member `name`."""
+    told = plain(value)
+    return told if isinstance(told, dict) else {} if told is None else {name: told}
 
 
 def _execution(run: Recording | uuid.UUID | str) -> uuid.UUID:

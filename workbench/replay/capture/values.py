@@ -5,6 +5,7 @@ What JSON can say is said as it is. What it cannot is kept as a typed placeholde
 =====================  =================================================================================
 bytes                  ``{"$type": "bytes", "base64": …, "size_bytes": n}`` (the first 48 kB)
 exception              ``{"$type": "builtins.KeyError", "message": …}``
+integer of 4,000 bits  its hexadecimal digits, as text
 array up to 10,000     a list; a larger one ``{"$type": "numpy.ndarray", "shape", "dtype", "repr"}``
 data frame             ``{"$type", "shape", "columns": {name: dtype}, "head": first rows}``
 a value inside itself  ``{"$type": "cycle", "path": "/where/it/began"}``
@@ -41,6 +42,7 @@ MAX_ITEMS = 10_000  # of an array
 HEAD_ROWS = 20  # of a data frame
 _BYTES = 48_000
 _REPR = 2_000
+_MAX_BITS = 4_000  # of an integer: Python refuses to write out more than 4,300 digits
 _TEXTS = (Decimal, Fraction, PurePath, timedelta, complex, re.Pattern, type(NotImplemented))
 
 
@@ -183,11 +185,14 @@ def _shaped(value: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     """A scalar as its JSON type, also of a subclass."""
-    if value is None or type(value) in (bool, str, int, float):
+    if value is None or type(value) in (bool, str, float):
         return value
     if isinstance(value, str):
         return str.__str__(value)
-    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
+    if isinstance(value, int):
+        number = int.__int__(value)
+        return number if number.bit_length() <= _MAX_BITS else hex(number)
+    return float.__float__(value)
 
 
 def _named(value: Any) -> dict[str, str]:
