@@ -36,11 +36,19 @@ def _spool() -> Iterator[None]:
         del os.environ["WORKBENCH_SPOOL"]
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty folder of this test's own, for a server that it starts; it is the test that stops it."""
+    # Not under pytest's own folder: every pytest that starts takes all rights of others away from that, and with them
+    # those of the user that the server runs as under root.
+    with tempfile.TemporaryDirectory(prefix="wb-home-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """The real Postgres of this test run, with a template database at the newest schema."""
-    # Not under pytest's own folder: every pytest that starts takes all rights of others away from that, and with them
-    # those of the user that the server runs as under root.
+    # Where a `home` is, for the same reason.
     with tempfile.TemporaryDirectory(prefix="wb-tests-", ignore_cleanup_errors=True) as home:
         yield from _server(Path(home))
 

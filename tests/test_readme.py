@@ -57,18 +57,18 @@ def place(tmp_path):
     return tmp_path
 
 
-def environment(place: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
-    return {**kept, "WORKBENCH_HOME": str(place / "home"), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
+    return {**kept, "WORKBENCH_HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
 
 
-def test_the_ten_lines_work(place):
+def test_the_ten_lines_work(place, home):
     """The Python block runs to its end and leaves the report it promises."""
     code = re.search(r"<!-- tested: readme -->\n```python\n(.*?)```", README, re.DOTALL)
     assert code is not None
 
     done = subprocess.run(
-        [sys.executable, "-c", code[1]], cwd=place, env=environment(place), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code[1]], cwd=place, env=environment(home), capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 0, done.stderr
@@ -76,11 +76,11 @@ def test_the_ten_lines_work(place):
     assert (place / "run.html").stat().st_size > 100_000
 
 
-def test_the_shell_lines_work(place):
+def test_the_shell_lines_work(place, home):
     """The shell block runs line by line, with the ids of runs put in: of two transcripts, and of a failed run."""
     lines = re.findall(r"^workbench .*$", README, re.MULTILINE)
     assert len(lines) >= 4
-    env = environment(place)
+    env = environment(home)
     recorded = subprocess.run(
         [sys.executable, "-c", SHOPPING], cwd=place, env=env, capture_output=True, text=True, check=True
     )

@@ -373,10 +373,8 @@ def test_doctor(ask: Callable[..., Answer]):
 # -- real processes ----------------------------------------------------------------------------------------------
 
 
-def test_a_home_of_its_own_end_to_end(tmp_path: Path):
+def test_a_home_of_its_own_end_to_end(tmp_path: Path, home: Path):
     """With nothing but a folder: the demo runs, its runs are listed, stdout is JSON alone."""
-    home = tmp_path / "home"
-
     demo = spawn("demo", "-n", "6", "--output", str(tmp_path / "new" / "out"), "--json", home=home)
     listed = spawn("executions", "--json", home=home, NO_COLOR="1")
 

@@ -49,13 +49,6 @@ def asked(uri: str, query: str):
 
 
 @pytest.fixture
-def home():
-    """A home of this test's own; its server is stopped by the stores that the test closes."""
-    with tempfile.TemporaryDirectory(prefix="wb-home-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
 def pooled_url(server, database_url, tmp_path_factory):
     """The same server under the port that poolers have: a link to its socket."""
     with tempfile.TemporaryDirectory(prefix="wb-pool-") as folder:

@@ -34,17 +34,14 @@ if len(sys.argv) < 3: server.stop()
 
 
 @pytest.fixture
-def home():
+def home(home):
     """An empty home; whatever still runs in it afterwards is ended."""
-    # Not under pytest's own folder: each pytest that starts closes that to all others, the server's user among them.
-    with tempfile.TemporaryDirectory(prefix="wb-home-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        yield home
-        pid = EmbeddedServer(home).pid
-        if pid is not None:
-            left = psutil.Process(pid)
-            left.send_signal(signal.SIGQUIT)
-            psutil.wait_procs([left], timeout=10)
+    yield home
+    pid = EmbeddedServer(home).pid
+    if pid is not None:
+        left = psutil.Process(pid)
+        left.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([left], timeout=10)
 
 
 class Client:
