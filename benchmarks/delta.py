@@ -1,4 +1,4 @@
-"""RFC 6902 diff and apply beside ``jsonpatch``, snapshots beside whole states, comparison of long runs.
+"""RFC 6902 beside ``jsonpatch`` and ``deepdiff``, snapshots beside whole states, comparison of long runs.
 
 Targets: a diff of 20 KB nested states at least 12 times as fast as ``jsonpatch`` makes it; a run's snapshots at least 9
 times smaller than whole states; the state at a step in less than twice the time of reading a whole one from Postgres;
@@ -20,6 +20,7 @@ from typing import Any
 import jsonpatch
 import orjson
 import polars as pl
+from deepdiff import DeepDiff
 
 from benchmarks._bench import table
 from workbench._delta import apply, diff
@@ -48,9 +49,15 @@ def _diffs(rounds: int) -> list[Line]:
     for name, b in cases.items():
         patch = diff(a, b)
         assert apply(a, patch) == b
-        ways = {"ours": lambda b=b: diff(a, b), "peer": lambda b=b: jsonpatch.make_patch(a, b)}
+        ways = {
+            "ours": lambda b=b: diff(a, b),
+            "peer": lambda b=b: jsonpatch.make_patch(a, b),
+            "deepdiff": lambda b=b: DeepDiff(a, b),
+        }
         what = f"diff of {len(orjson.dumps(a)) / 1000:.0f} KB states, {name}"
-        rows.append(_row(what, _medians(ways, rounds, 5), "jsonpatch", "≥ 12×"))
+        found = _medians(ways, rounds, 5)
+        rows.append(_row(what, found, "jsonpatch", "≥ 12×"))
+        rows.append(_row(what, found | {"peer": found["deepdiff"]}, "deepdiff", ""))
     patch = diff(a, cases["three changes"])
     ways = {"ours": lambda: apply(a, patch), "peer": lambda: jsonpatch.apply_patch(a, patch)}
     return [*rows, _row("apply of three changes", _medians(ways, rounds, 50), "jsonpatch", "faster")]
