@@ -362,11 +362,16 @@ class Workbench:
         rescan(self.store, None if run is None else run_ids(self.frames.transport, run))
         return self.secrets(run)
 
-    def record(self, *, agent_type: str, **about: Any) -> Recording:
-        """Capture a live run. See :class:`workbench.replay.capture.recording.Recording`."""
+    def record(self, *, agent_type: str | None = None, into: Any = None, **about: Any) -> Recording:
+        """Capture a live run: a new one, or what goes on in a branch, as ``record(into=bench.fork(run, 12))``.
+
+        See :class:`workbench.replay.capture.recording.Recording`, and
+        :class:`workbench.replay.capture.continuing.Continued` for what is raised where the branch is taken already.
+        """
         from .replay.capture import record
 
-        return record(self.store, agent_type=agent_type, **about)
+        branch = None if into is None else self.frames.run_id(into)
+        return record(self.store, agent_type=agent_type, into=branch, **about)
 
     def trace(self, function: Any = None, /, **about: Any) -> Any:
         """Decorate what is to be captured. See :func:`workbench.replay.capture.decorators.trace`."""

@@ -14,6 +14,7 @@ import polars as pl
 from workbench._delta import Patch, apply, diff, same
 from workbench._predicates import parse
 from workbench.data.secrets.known import cleared
+from workbench.data.store.course import course
 from workbench.errors import ConfigurationError, NotFoundError
 
 from . import branches, notes
@@ -66,7 +67,7 @@ class Replay:
         self.id = run
         self._frames = frames
         self._states = States(frames.store, run)
-        self._derived: dict[str, pl.DataFrame] = {}
+        self._known: list[tuple[int | None, pl.DataFrame]] | None = None
         self.steps = _steps(frames, run)
         self._numbers: list[int] = self.steps["step_number"].to_list()
         if not self._numbers:
@@ -92,14 +93,16 @@ class Replay:
         return self._state_at(self.step_number)
 
     @property
+    def state_step(self) -> int | None:
+        """The step whose state this is: the last until here that a state is known of; ``None`` where none is."""
+        kept = self._kept()
+        return None if kept is None else kept[0]
+
+    @property
     def is_derived(self) -> bool:
         """Whether nobody recorded this state: it was made from the conversation."""
-        owner = self.steps["execution_id"][self.position]
-        if owner not in self._derived:
-            kept = self._frames.snapshots(owner, states=False, columns=["step_number", "is_derived"])
-            self._derived[owner] = kept.sort("step_number")
-        until = self._derived[owner].filter(pl.col("step_number") <= self.step_number)
-        return bool(until["is_derived"][-1]) if until.height else False
+        kept = self._kept()
+        return False if kept is None else kept[1]
 
     @property
     def event(self) -> dict[str, Any] | None:
@@ -388,6 +391,17 @@ class Replay:
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
+    def _kept(self) -> tuple[int, bool] | None:
+        """Step of the snapshot that says this state, and whether it is derived."""
+        if self._known is None:
+            self._known = _snapshots(self._frames, self.id)
+        for until, kept in self._known:
+            last = self.step_number if until is None else min(self.step_number, until)
+            found = kept.filter(pl.col("step_number") <= last)
+            if found.height:
+                return found.row(-1)
+        return None
+
     def _on(self, run: uuid.UUID) -> Replay:
         replay = Replay(self._frames, str(run))
         replay.position = len(replay) - 1
@@ -453,6 +467,17 @@ def _steps(frames: Frames, run: str) -> pl.DataFrame:
     states = frames.snapshots(run, states=False, columns=["execution_id", "step_number", "timestamp"])
     alone = states.join(steps, on="step_number", how="anti")
     return pl.concat([steps, alone], how="diagonal").sort("step_number", maintain_order=True)
+
+
+def _snapshots(frames: Frames, run: str) -> list[tuple[int | None, pl.DataFrame]]:
+    """Which steps have a state, and whether it is derived: of each stretch of a run's course, its own first."""
+    with frames.store.raw() as connection:
+        stretches = reversed(course(connection, run))
+    columns = ["step_number", "is_derived"]
+    return [
+        (one.until, frames.snapshots(one.execution_id, states=False, columns=columns).sort("step_number"))
+        for one in stretches
+    ]
 
 
 def value_at(state: Any, path: str) -> Any:

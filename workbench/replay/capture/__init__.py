@@ -13,7 +13,7 @@ The rules:
   (``metadata.capture.n_dropped``); step numbers have no gap.
 - **A run has one writer.** Threads and tasks of one process share a recording. A forked child gets a run of its own of
   the same kind, a child of the run it was forked in; another process names its ``parent=``. No run is opened again; a
-  branch that :mod:`workbench.replay.branches` has made is begun once.
+  branch that :mod:`workbench.replay.branches` has made is begun once (``into=``), by whoever comes first.
 - **Abandoned.** A run whose spool is free (its process is dead) and holds no end of it becomes ``failed`` with
   ``error_type`` ``abandoned``, ended at its last record, its totals summed up of its events; its steps under way keep
   the mark ``unfinished``. The same is said of a run that is open when its process ends in good order. A run whose end
@@ -23,39 +23,50 @@ The rules:
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from workbench.errors import ReadOnlyError
+from workbench.errors import ConfigurationError, ReadOnlyError
+from workbench.replay.capture.continuing import Continued
 from workbench.replay.capture.delivery import delivery_of
 from workbench.replay.capture.place import diverted
 from workbench.replay.capture.recording import Recording
 from workbench.replay.capture.spool import folder_of, spools
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from workbench.data.store.engine import Store
 
-__all__ = ["Recording", "continued", "deliver_soon", "record"]
+__all__ = ["Continued", "Recording", "deliver_soon", "record"]
 
 
-def record(store: Store, *, agent_type: str, **about: Any) -> Recording:
-    """Begin to capture a run; see :class:`Recording`.
+def record(store: Store, *, agent_type: str | None = None, into: UUID | str | None = None, **about: Any) -> Recording:
+    """Begin to capture a run, or go on in a branch; see :class:`Recording` and :class:`Continued`.
+
+    Parameters
+    ----------
+    into
+        Id of a branch that nobody has begun yet; ``None`` = a new run.
 
     Raises
     ------
     ReadOnlyError
         The connection is read-only.
+    ConfigurationError
+        Neither ``agent_type`` nor ``into`` is given, or ``into`` and what is the branch's already.
+    NotFoundError, ConflictError
+        As :class:`Continued`.
     """
     if store.read_only:
         raise ReadOnlyError("This connection is read-only. Open it without read_only=True to record.")
-    return Recording(diverted.get() or delivery_of(store), agent_type=agent_type, **about)
-
-
-def continued(store: Store, execution: UUID, *, after: int, agent_type: str, model: str | None = None) -> Recording:
-    """Capture what goes on in a branch that a fork has made, behind its first state: that of the step ``after``."""
-    made = record(store, agent_type=agent_type, model=model)
-    made.go_on_in(execution, after=after)
-    return made
+    delivery = diverted.get() or delivery_of(store)
+    if into is None:
+        return Recording(delivery, agent_type=agent_type or "", **about)
+    given = [*(["agent_type"] if agent_type is not None else []), *(name for name in about if name != "metadata")]
+    if given:
+        raise ConfigurationError(
+            f"{given[0]} and into exclude each other: a branch has it from the run that was forked. Only metadata can"
+            " be added.",
+        )
+    return Continued(delivery, store, UUID(str(into)), **about)
 
 
 def deliver_soon(store: Store) -> None:

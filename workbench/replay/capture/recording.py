@@ -7,7 +7,6 @@ import functools
 import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import Token, copy_context
@@ -17,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 import orjson
 
-from workbench.data.ingest.normal import EventType, Run, TaskRef, Usage
+from workbench.data.ingest.normal import EventType, Run, TaskRef
 from workbench.data.store.tables import new_id
 from workbench.errors import ConfigurationError
+from workbench.replay.capture.account import SUM, Account
 from workbench.replay.capture.calls import ModelCall, Span, ToolCall
-from workbench.replay.capture.fields import MAX_COST, columns, label, number_of, positive, text_of, tokens_of
+from workbench.replay.capture.fields import MAX_COST, columns, label, positive, tokens_of
 from workbench.replay.capture.place import Place, enter, here, leave
 from workbench.replay.capture.spool import framed
 from workbench.replay.capture.values import described, encoded, plain
-from workbench.replay.capture.writing import ABANDONED, EVENT, RUN, SOURCE, STATE, RunRows
+from workbench.replay.capture.writing import ABANDONED, EVENT, STATE
 
 if TYPE_CHECKING:
     from workbench.replay.capture.delivery import Delivery
@@ -40,7 +40,6 @@ Status = Literal["completed", "failed", "cancelled"]
 Role = Literal["system", "user", "assistant", "tool"]
 
 END_WAIT_S = 5.0
-_SUM: Any = object()  # "the sum of the events' costs", which None (unpriced) is not
 _LAST: Any = object()  # "the state before", which None (a state) is not
 
 
@@ -67,13 +66,6 @@ class Recording:
     parent
         The recording that this run belongs to, or the id of a run (of another process, say). ``None`` = the recording
         in whose context this one begins, if any.
-
-    Attributes
-    ----------
-    id : uuid.UUID
-        The execution.
-    is_finished : bool
-        Whether :meth:`finish` has said how it ended.
 
     Examples
     --------
@@ -104,8 +96,7 @@ class Recording:
         if not agent_type:
             raise ConfigurationError("agent_type must not be empty: it names the kind of agent, like 'planner'.")
         self.delivery = delivery
-        self._parent = _execution(parent) if parent is not None and not isinstance(parent, Recording) else parent
-        self._parent_step: int | None = None
+        self._parent = parent if parent is None or isinstance(parent, Recording) else _execution(parent)
         self._begin_as(
             Run(
                 "",
@@ -121,40 +112,41 @@ class Recording:
 
     def _begin_as(self, run: Run) -> None:
         """Be this run, of which nothing is recorded yet."""
-        self._run = run
-        self._write_to(new_id())
-        self._lane = self._rows.lane(run)
+        self._account = Account(run, new_id())
         self._lock = threading.RLock()
-        self._n_events = self._n_states = self._n_dropped = 0
-        self._usage: dict[str, int] = {}
-        self._spent: float | None = None
-        self._cost_usd: Any = _SUM
         self._state: bytes = b"{}"
         self._state_raw: bytes | None = None
         self._stated: tuple[int, str | None, bool] = (-1, None, False)  # step, description, checkpoint
-        self._clock = 0.0
         self._token: Token[Place | None] | None = None
-        self._has_begun = self.is_finished = self._is_over = False
-        self._is_told = True  # the run's row is in the spool as it is now
+        self._has_begun = False
 
-    def _write_to(self, execution: uuid.UUID) -> None:
-        self.id = execution
-        self._run.source_id, self._run.trace_id = str(execution), execution.hex
-        self._id = str(execution).encode()
-        self._rows = RunRows(execution)
-
-    def go_on_in(self, execution: uuid.UUID, *, after: int) -> None:
-        """Record a run that is there and has one state, that of the step ``after``; before anything is recorded."""
-        self._write_to(execution)
-        self._n_events, self._n_states = after + 1, 1
+    @property
+    def id(self) -> uuid.UUID:
+        """The execution."""
+        return self._account.id
 
     @property
     def agent_type(self) -> str:
         """Kind of agent."""
-        return self._run.agent_type
+        return self._account.run.agent_type
+
+    @property
+    def status(self) -> str:
+        """``running``; once it is known how it ends, that."""
+        return self._account.run.status
+
+    @property
+    def output(self) -> Any:
+        """What :meth:`finish` was given."""
+        return self._account.run.output
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether :meth:`finish` has said how it ended."""
+        return self._account.is_finished
 
     def __repr__(self) -> str:
-        return f"Recording({self._run.agent_type!r}, id={str(self.id)!r}, status={self._run.status!r})"
+        return f"Recording({self.agent_type!r}, id={str(self.id)!r}, status={self.status!r})"
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -165,25 +157,20 @@ class Recording:
 
     def begin(self) -> None:
         """Begin the run, for what is no ``with``; its parent is that of the context."""
-        place = here()
+        account, place = self._account, here()
         if self._parent is None and place is not None:
-            self._parent, self._parent_step = place.recording, place.number
+            self._parent, account.parent_step = place.recording, place.number
         if isinstance(self._parent, Recording):
-            parent = self._parent
-            self._run.trace_id = parent._run.trace_id
-            if self._parent_step is None:
-                self._parent_step = parent._step_here()
+            account.run.trace_id = self._parent._account.run.trace_id
+            if account.parent_step is None:
+                account.parent_step = self._parent._step_here()
         self._begin()
 
     def _begin(self) -> None:
         self._has_begun = True
-        self._clock = time.perf_counter()
-        self._run.started_at = datetime.now(UTC)
-        if self._parent is not None:
-            self._run.parent_source_id = str(_execution(self._parent))
-            self._run.spawned_by = None if self._parent_step is None else str(self._parent_step)
+        self._account.parent = None if self._parent is None else _execution(self._parent)
+        self._account.begin()
         self.delivery.add(self)
-        self._is_told = False
         self.tell()
 
     def __exit__(
@@ -218,18 +205,14 @@ class Recording:
 
     def _close(self) -> None:
         with self._lock:
-            if self._is_over or not self._has_begun:
+            if self._account.is_over or not self._has_begun:
                 return
-            run = self._run
-            run.status = "completed" if run.status == "running" else run.status
-            run.execution_time_ms = round((time.perf_counter() - self._clock) * 1000, 3)
-            run.completed_at = max(datetime.now(UTC), run.started_at or datetime.now(UTC))
-            self._is_over, self._is_told = True, False
+            self._account.close()
         self.tell()
 
     def left_open(self) -> None:
         """The process ends in good order, and nobody has said how the run ended."""
-        if not self._is_over and not self.is_finished:
+        if not self._account.is_over and not self.is_finished:
             self.finish(status="failed", error="The process ended while the run was open.", error_type=ABANDONED)
         self._close()
 
@@ -241,7 +224,7 @@ class Recording:
         score: float | None = None,
         error: str | None = None,
         error_type: str | None = None,
-        cost_usd: float | None = _SUM,
+        cost_usd: float | None = SUM,
     ) -> None:
         """Say how the run ended; written when the ``with`` ends.
 
@@ -256,12 +239,7 @@ class Recording:
         """
         told = plain({"output": output, "error": error, "error_type": error_type})
         with self._lock:
-            run = self._run
-            run.status = status or ("failed" if error else "completed")
-            run.output, run.score = told["output"], number_of(score)
-            run.error, run.error_type = text_of(told["error"]), text_of(told["error_type"])
-            self._cost_usd = cost_usd if cost_usd is _SUM else positive(cost_usd, MAX_COST)
-            self.is_finished = True
+            self._account.finish(status=status, score=score, cost_usd=cost_usd, **told)
 
     def child(self, *, agent_type: str, **about: Any) -> Recording:
         """A run that this one starts, linked to the step under way; parameters as of ``bench.record()``."""
@@ -377,13 +355,14 @@ class Recording:
             at = datetime.now(UTC)
             with self._lock:
                 self._awake()
-                number = max(self._n_events - 1, 0)
+                account = self._account
+                number = max(account.n_events - 1, account.first)
                 if number == self._stated[0]:  # several states of one step are one: the last, with all that was said
                     description, is_checkpoint = description or self._stated[1], is_checkpoint or self._stated[2]
                 about = orjson.dumps([at, label(description), is_checkpoint])
-                fields = [STATE, self._id, b"%d" % number, about, data, *([raw.hex().encode()] if raw else [])]
+                fields = [STATE, account.key, b"%d" % number, about, data, *([raw.hex().encode()] if raw else [])]
                 if self._taken(framed(*fields)):
-                    self._n_states += number != self._stated[0]
+                    account.n_states += number != self._stated[0]
                     self._state, self._state_raw = data, raw
                     self._stated = (number, description, is_checkpoint)
         except Exception:  # noqa: BLE001 (capture never breaks the agent)
@@ -411,7 +390,7 @@ class Recording:
         **said: Any,
     ) -> tuple[int, datetime]:
         """Write an event, or with a ``number`` write it anew; its number and time. For the calls of this room."""
-        at = at or datetime.now(UTC)
+        at, account = at or datetime.now(UTC), self._account
         try:
             document = {
                 key: said[key] for key in ("role", "text", "tool", "model", "error") if said.get(key) is not None
@@ -428,17 +407,17 @@ class Recording:
                 document["extra"] = data
             body, raw = encoded(document)
             header = [
-                event_type, name, agent or self._lane, category, severity, at, duration_ms, self._run.trace_id,
+                event_type, name, agent or account.lane, category, severity, at, duration_ms, account.run.trace_id,
                 span_id, parent_span_id, mark,
             ]  # fmt: skip
-            fields = [columns(header, self._lane), body, *([raw.hex().encode()] if raw else [])]
+            fields = [columns(header, account.lane), body, *([raw.hex().encode()] if raw else [])]
             with self._lock:
                 self._awake()
-                n = self._n_events if number is None else number
-                if n >= 0 and self._taken(framed(EVENT, self._id, b"%d" % n, *fields)):
-                    self._n_events += number is None
+                n = account.n_events if number is None else number
+                if n >= 0 and self._taken(framed(EVENT, account.key, b"%d" % n, *fields)):
+                    account.n_events += number is None
                     if counted or cost is not None:
-                        self._count(counted, cost)
+                        account.count(counted, cost)
                 return n, at
         except Exception:  # noqa: BLE001 (capture never breaks the agent)
             self._broken("an event")
@@ -447,16 +426,8 @@ class Recording:
     def _taken(self, record: bytes) -> bool:
         if self.delivery.take(record):
             return True
-        self._n_dropped += 1
-        self._is_told = False
+        self._account.drop()
         return False
-
-    def _count(self, usage: Mapping[str, int] | None, cost: float | None) -> None:
-        for name, n in (usage or {}).items():
-            self._usage[name] = self._usage.get(name, 0) + n
-        if cost is not None:
-            self._spent = (self._spent or 0.0) + cost
-        self._is_told = False
 
     def _awake(self) -> None:
         """A run that nobody has entered begins with its first record: that of a forked child."""
@@ -465,58 +436,40 @@ class Recording:
 
     def _broken(self, what: str) -> None:
         """An error of ours: told once, and never the agent's."""
-        self._n_dropped += 1
-        self._is_told = False
-        if self._n_dropped == 1:
+        self._account.drop()
+        if self._account.n_dropped == 1:
             log.exception("run %s: %s could not be kept; please report this", self.id, what)
 
     def record(self) -> bytes:
         """What is to be said of the run now."""
         with self._lock:
-            run = self._run
-            run.usage = Usage(**self._usage) if self._usage else None
-            run.cost_usd = self._spent if self._cost_usd is _SUM else self._cost_usd
-            if self._n_dropped:
-                run.metadata["capture"] = {"n_dropped": self._n_dropped}
-            task = None
-            if run.task is not None:
-                row = self._rows.task(run.task)
-                task = [row[0], row[1], SOURCE, row[5]]
-            parent = None if self._parent is None else str(_execution(self._parent))
-            is_ended = self._is_over
-            told = [
-                [*self._rows.execution(run)], task, parent, self._parent_step, is_ended, self._n_events, self._n_states,
-            ]  # fmt: skip
-            return framed(RUN, self._id, orjson.dumps(told))
+            return self._account.record()
 
     def tell(self) -> None:
         """Put what is new of the run into the spool."""
         try:
             with self._lock:
-                if self._is_told:
+                account = self._account
+                if account.is_told:
                     return
-                self._is_told = self.delivery.take(self.record())
-                if self._is_told and self._is_over:
+                account.is_told = self.delivery.take(account.record())
+                if account.is_told and account.is_over:
                     self.delivery.discard(self)
-                elif not self._is_told:
+                elif not account.is_told:
                     self.delivery.add(self)  # to be told again
         except Exception:  # noqa: BLE001 (capture never breaks the agent)
             self._broken("the run")
 
     def in_child(self) -> None:
         """After a fork: what is recorded here is of a run of this process, a child of that one."""
-        self._parent, run, step = self.id, self._run, self._n_events - 1
-        self._parent_step = step if step >= 0 else None
-        place = here()
-        if place is not None and place.recording is self and place.number is not None:
-            self._parent_step = place.number
-        is_over, trace = self._is_over, run.trace_id
+        was, step = self._account, self._step_here()
+        run, self._parent = was.run, was.id
         metadata = {**run.metadata, "process": os.getpid()}
         self._begin_as(
             Run("", run.agent_type, status="running", name=run.name, model=run.model, task=run.task, metadata=metadata)
         )
-        self._run.trace_id = trace
-        self._is_over = is_over
+        self._account.run.trace_id, self._account.parent_step = run.trace_id, step
+        self._account.is_over = was.is_over
 
     def span_here(self) -> str | None:
         """The span of this run that the caller is in."""
@@ -528,7 +481,8 @@ class Recording:
         place = here()
         if place is not None and place.recording is self and place.number is not None:
             return place.number
-        return self._n_events - 1 if self._n_events else None
+        account = self._account
+        return account.n_events - 1 if account.n_events > account.first else None
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

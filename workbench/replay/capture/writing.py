@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import uuid_utils
 
-from workbench.data.ingest.normal import Run, Step
+from workbench.data.ingest.normal import Run, State, Step
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.writing.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
 from workbench.data.store.copy import copy_rows
@@ -159,10 +159,18 @@ def write(store: Store, batch: Batch, *, is_again: bool = False) -> None:
 
 
 def derive_states(connection: Any, run: str) -> None:
-    """Give a run that recorded no states those of its conversation, as an ingest does."""
+    """Give a run that recorded no states those of its conversation, as an ingest does.
+
+    A branch that begins with a conversation goes on with it; of one that begins with a state of the agent's own nobody
+    knows what became of it.
+    """
     found = connection.execute(_EVENTS, [run]).fetchall()
-    steps = [_step(kind, name, data) for kind, name, data in found]
-    rows = RunRows(run).snapshots(Run(run, "", steps=steps))
+    if not found:
+        return
+    told = Run(run, "", steps=[_step(*about) for _, *about in found])
+    begun = connection.execute(_BEGUN, [run]).fetchone()
+    state = State(begun[0], document=orjson.loads(begun[1])) if begun else None
+    rows = RunRows(run).derived(told, first=found[0][0], begun=state)
     copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, rows, on_conflict="update")
 
 
@@ -282,7 +290,15 @@ WHERE child.id = %(child)s AND parent.id = %(parent)s
 """
 
 _EVENTS = """
-SELECT event_type, name, data::text FROM workbench.observability_events WHERE execution_id = %s ORDER BY step_number, id
+SELECT step_number, event_type, name, data::text
+FROM workbench.observability_events WHERE execution_id = %s ORDER BY step_number, id
+"""
+
+# The state that a branch was given when it was forked.
+_BEGUN = """
+SELECT s.step_number, s.state::text FROM workbench.execution_snapshots s
+JOIN workbench.agent_executions x ON x.id = s.execution_id AND x.forked_at_step = s.step_number
+WHERE s.execution_id = %s
 """
 
 _ABANDON = f"""
@@ -292,7 +308,9 @@ UPDATE workbench.agent_executions AS run SET status = 'failed', error_type = '{A
   token_usage = last.usage, cost = last.cost, cost_source = CASE WHEN last.cost IS NOT NULL THEN 'source' END
 FROM (
   SELECT told.id, count(event.id) AS n_events, sum((event.data->>'cost_usd')::numeric) AS cost,
-    (SELECT count(*) FROM workbench.execution_snapshots WHERE execution_id = told.id) AS n_states,
+    (SELECT count(*) FROM workbench.execution_snapshots AS own JOIN workbench.agent_executions AS of
+       ON of.id = own.execution_id
+     WHERE own.execution_id = told.id AND own.step_number > coalesce(of.forked_at_step, -1)) AS n_states,
     greatest(max(event.timestamp),
       (SELECT max(timestamp) FROM workbench.execution_snapshots WHERE execution_id = told.id)) AS at,
     (SELECT jsonb_object_agg(key, n) FROM (

@@ -118,8 +118,8 @@ def play(
         except Exception as error:  # noqa: BLE001 (the agent's own, whatever it is: told, not raised)
             failed = error.with_traceback(_of_agent(error.__traceback__))
     main = next((one for one in memory.recordings if _has_something(memory, one)), own)
-    said = main._run if main is not own else None
-    if said is not None and main.is_finished and said.output is not None:
+    said = main if main is not own else None
+    if said is not None and said.is_finished and said.output is not None:
         output = said.output
     return Played(
         calls=steps_of(one for one in Tape(memory.events(main)).calls if not one.is_turn),

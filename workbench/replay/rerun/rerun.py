@@ -13,7 +13,7 @@ import polars as pl
 
 from workbench.data.store.snapshots import chain_to, rebuild
 from workbench.replay import branches
-from workbench.replay.capture import continued
+from workbench.replay.capture import record
 from workbench.replay.rerun.answering import Answering, callable_of
 from workbench.replay.rerun.guard import Effect, Guard, free
 from workbench.replay.rerun.tape import Tape
@@ -111,12 +111,11 @@ def rerun(
     call = callable_of(agent)
     store = frames.store
     events = frames.course(run, columns=["step_number", "event_type", "name", "data"])
-    about = frames.executions(ids=[run], columns=["agent_type", "model"]).row(0, named=True)
     branch = branches.fork(store, run, step, state=state, name=name)
     with store.raw() as connection:
         rows = chain_to(connection, branch, step)
     begun = rebuild(rows, step) if rows else None
-    recording = continued(store, branch, after=step, agent_type=about["agent_type"], model=about["model"])
+    recording = record(store, into=branch)
     answers = Answering(recording, Tape(events.filter(pl.col("step_number") > step)), live_from, frozenset(allow))
     output, failed, guard = None, None, Guard()
     with recording:

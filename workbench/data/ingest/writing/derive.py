@@ -7,7 +7,7 @@ only adds to it, so its patch is known without comparing anything and the whole 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from workbench.data.ingest.normal import State, Step
 
@@ -33,6 +33,20 @@ class Deriver:
     def __init__(self) -> None:
         self._is_first = True
         self._told: set[str] = set()  # calls that are in the conversation already
+
+    @classmethod
+    def behind(cls, state: Any) -> Self | None:
+        """One that goes on from a state that was derived; ``None`` where the state is none of these."""
+        if not isinstance(state, Mapping) or set(state) != {"messages", "tool_results"}:
+            return None
+        if not isinstance(state["messages"], list) or not isinstance(state["tool_results"], Mapping):
+            return None
+        deriver = cls()
+        deriver._is_first = False
+        calls = (message.get("tool_calls") for message in state["messages"] if isinstance(message, Mapping))
+        told = (call for some in calls if isinstance(some, list) for call in some if isinstance(call, Mapping))
+        deriver._told = {str(call.get("call_id")) for call in told}
+        return deriver
 
     def state(self, number: int, step: Step) -> State | None:
         """What a step changes; ``None`` where it is no part of the conversation."""

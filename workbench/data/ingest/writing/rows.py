@@ -299,6 +299,24 @@ class RowMaker:
             yield from rows.take()
         yield from rows.finish()
 
+    def derived(self, run: Run, *, first: int = 0, begun: State | None = None) -> Iterator[tuple[Any, ...]]:
+        """The rows of the states derived from the conversation of a run, whose steps are numbered from ``first`` on.
+
+        What was ``begun`` is the state that it goes on from, whose row is there already; where that is no conversation,
+        nothing is derived.
+        """
+        deriver = Deriver() if begun is None else Deriver.behind(begun.document)
+        if deriver is None:
+            return
+        rows = _SnapshotRows(self, self.id_of(run), is_derived=True)
+        if begun is not None:
+            rows.add(begun)
+        for number, step in enumerate(run.steps, first):
+            state = deriver.state(number, step)
+            if state is not None:
+                rows.add(state)
+        yield from rows.finish()[begun is not None :]
+
     def _json(self, value: Any) -> Stored:
         stored = storable(value, finite=self.source.is_strict)
         self.changes(stored.changed)
