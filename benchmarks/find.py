@@ -39,6 +39,8 @@ ASKED: dict[str, Any] = {
     "a state begins": (wb.state("cart.total") > 150).begins(),
     "an event in a state": CALL & (wb.state("cart.total") > 150),
     "the last message": wb.state("messages.-1") == "message 7",
+    "the last message but one": wb.state("messages.-2") == "message 7",  # the array itself has to be followed
+    "the fourth message": wb.state("messages.3").changed(),
     "never … until": (~wb.never(ERROR).until(wb.state("cart.total") > 60)).begins(),
 }
 
@@ -128,6 +130,19 @@ def _the_last_message(url: str) -> int:
     return sum(state["messages"][-1] == "message 7" for _, _, state in _states(url))
 
 
+def _the_last_message_but_one(url: str) -> int:
+    return sum(state["messages"][-2:-1] == ["message 7"] for _, _, state in _states(url))
+
+
+def _the_fourth_message(url: str) -> int:
+    found, before = 0, None
+    for run, _, state in _states(url):
+        now = (run, state["messages"][3:4])
+        found += before is not None and before[0] == run and now != before
+        before = now
+    return found
+
+
 def _never_until(url: str) -> int:
     errors = {(row[0], row[1]) for row in _rows(url, _EVENTS.format("")) if row[4] == "error"}
     broken, released = set(), set()
@@ -139,7 +154,8 @@ def _never_until(url: str) -> int:
     return len(broken)
 
 
-_THEIRS = (_an_event, _a_value, _a_sequence, _a_state, _an_event_in_a_state, _the_last_message, _never_until)
+_THEIRS = (_an_event, _a_value, _a_sequence, _a_state, _an_event_in_a_state, _the_last_message,
+           _the_last_message_but_one, _the_fourth_message, _never_until)  # fmt: skip
 WAYS: dict[str, Callable[[Any], int]] = {}
 PREPARE: dict[str, Callable[[dict[str, Any]], Any]] = {}
 for _name, _their in zip(ASKED, _THEIRS, strict=True):

@@ -158,3 +158,50 @@ def histories(draw: st.DrawFn) -> History:
             state = apply(state, patch)
             run.patches[step] = patch
     return run
+
+
+# ---------------------------------------------------------------- states that are mostly a list
+
+contents = st.one_of(
+    st.sampled_from(["hi", "so sorry"]), st.lists(st.fixed_dictionaries({"text": scalars}), max_size=2)
+)
+messages = st.one_of(
+    st.fixed_dictionaries({"role": st.just("user"), "content": st.one_of(contents, st.none())}), scalars
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn, key: str = "m") -> History:
+    """A run whose state is a list of messages: it grows, messages change, seldom they move or are no list any more."""
+    run = History()
+    state: Any = {key: draw(st.lists(messages, max_size=3))} if draw(st.integers(0, 9)) else {key: draw(objects)}
+    run.patches[0] = [{"op": "add", "path": "", "value": {"pad": "x" * draw(st.sampled_from([0, 4000])), **state}}]
+    state = apply({}, run.patches[0])
+    for step in range(1, draw(st.integers(1, 9))):
+        patch: list[dict[str, Any]] = []
+        for _ in range(draw(st.integers(0, 3))):
+            n = draw(st.integers(0, 4))
+            grows = {"op": "add", "path": f"/{key}/-", "value": draw(messages)}
+            op = draw(
+                st.one_of(
+                    st.just(grows), st.just(grows), st.just(grows),
+                    st.just({"op": "replace", "path": f"/{key}/{n}", "value": draw(messages)}),
+                    st.just({"op": "replace", "path": f"/{key}/{n}/content", "value": draw(scalars)}),
+                    st.just({"op": "remove", "path": f"/{key}/{n}/content"}),
+                    st.just({"op": "replace", "path": f"/{key}/{n}/content/0/text", "value": "x"}),
+                    st.just({"op": "add", "path": f"/{key}/{n}/other", "value": "x"}),
+                    st.just({"op": "replace", "path": f"/{key}", "value": draw(st.lists(messages, max_size=3))}),
+                    st.just({"op": draw(st.sampled_from(["add", "remove"])), "path": f"/{key}/{n}", "value": "x"}),
+                    st.just({"op": "move", "from": f"/{key}/{n}", "path": f"/{key}/0"}),
+                    st.just({"op": "copy", "from": f"/{key}/{n}", "path": "/n"}),
+                    st.just({"op": "replace", "path": f"/{key}", "value": draw(scalars)}),
+                )
+            )  # fmt: skip
+            try:
+                state = apply(state, [op])
+            except PatchError:
+                continue
+            patch.append(op)
+        if patch:
+            run.patches[step] = patch
+    return run

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from tests.data.frames.histories import KEYS, History, histories, write
+from tests.data.frames.histories import KEYS, History, conversations, histories, write
 from workbench._delta import same
 from workbench._predicates.paths import MISSING, at
 from workbench.data.frames.state_paths import state_values
@@ -52,6 +52,52 @@ def test_values_are_those_of_rebuilt_states(store, run, keys):
     found = filled(rows, list(expected))
     assert [alike(one, other) for one, other in zip(found, expected.values(), strict=True)] == [True] * len(expected), (
         found, expected, run.patches)  # fmt: skip
+
+
+@SLOW
+@given(
+    run=conversations(),
+    position=st.sampled_from(["0", "1", "2", "4", "-1", "-1", "-2", "01", "-"]),
+    rest=st.sampled_from([(), ("content",), ("content", "0", "text"), ("content", "-1"), ("other",), ("0",)]),
+)
+def test_items_of_a_list_that_grows(store, run, position, rest):
+    """An item has the value of the whole state while its list grows, changes inside, and now and then moves."""
+    write(store, [run])
+    keys = ("m", position, *rest)
+    expected = {step: at(state, keys) for step, state in run.states().items()}
+
+    rows = state_values(transport_of(store), keys, where=of_run(run.id))
+
+    found = filled(rows, list(expected))
+    assert [alike(one, other) for one, other in zip(found, expected.values(), strict=True)] == [True] * len(expected), (
+        found, expected, run.patches)  # fmt: skip
+
+
+def test_of_a_list_that_grows_one_item_is_read(store):
+    """What stands at a position is read once, and not the other items, however long the conversation."""
+    run = History(patches={0: [{"op": "add", "path": "", "value": {"m": ["a", "b" * 9000]}}]})
+    run.patches |= {step: [{"op": "add", "path": "/m/-", "value": step}] for step in range(1, 9)}
+    run.patches[9] = [{"op": "replace", "path": "/m/0", "value": "c"}]
+    write(store, [run])
+
+    first, last = (state_values(transport_of(store), ("m", key)) for key in ("0", "-1"))
+
+    assert first.select("step", "value").rows() == [(0, '"a"'), (9, '"c"')]
+    assert last.select("step", "value").rows()[1:] == [(step, str(step)) for step in range(1, 9)]
+
+
+def test_an_object_is_no_list(store):
+    """In an object "-" and "0" are keys: what is written there is no last item, and no first one."""
+    run = History(patches={
+        0: [{"op": "add", "path": "", "value": {"m": {}, "pad": "x" * 4000}}],
+        1: [{"op": "add", "path": "/m/-", "value": 1}],
+        2: [{"op": "add", "path": "/m/0", "value": 2}],
+    })  # fmt: skip
+    write(store, [run])
+
+    found = [filled(state_values(transport_of(store), ("m", key)), [0, 1, 2]) for key in ("-1", "0", "-")]
+
+    assert found == [[MISSING] * 3, [MISSING, MISSING, 2], [MISSING, 1, 1]]
 
 
 @pytest.mark.parametrize(

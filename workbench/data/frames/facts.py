@@ -24,7 +24,7 @@ from workbench._predicates.paths import MISSING
 from workbench.data.frames import filters
 from workbench.data.frames.forks import past
 from workbench.data.frames.state_paths import looked_up, state_values
-from workbench.data.frames.steps import STEPS, Flags, Keys, Leaf, Steps
+from workbench.data.frames.steps import STEPS, Flags, Keys, Leaf, Steps, joined
 
 if TYPE_CHECKING:
     from workbench.data.frames.transport import Transport
@@ -138,7 +138,7 @@ class Facts:
 
     def happened(self, predicate: Predicate) -> Keys:
         """The steps of all its events and changes."""
-        return np.unique(np.concatenate([self._keys[repr(n)] for n in predicate.walk() if repr(n) in self._keys]))
+        return joined([self._keys[repr(n)] for n in predicate.walk() if repr(n) in self._keys])
 
     def own(self, keys: Keys) -> Flags:
         """Which steps are of the runs chosen, and of forks behind those that they share."""
@@ -158,7 +158,7 @@ class Facts:
                 sql.Identifier("workbench", table), self._where("e", ids=ids)
             )
             found.append(self._numbered(self.transport.fetch(query, _PLACE))[0])
-        keys = np.unique(np.concatenate(found))
+        keys = joined(found)
         return keys[wanted[keys // STEPS]]
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class Facts:
         query = sql.SQL("SELECT e.execution_id AS run, e.step_number::bigint AS step FROM {}{}").format(
             _EVENTS, self._where("e", *_of_kind(event))
         )
-        return np.unique(self._numbered(self.transport.fetch(query, _PLACE))[0])
+        return joined([self._numbered(self.transport.fetch(query, _PLACE))[0]])
 
     def _of_events(self, node: Comparison) -> Keys:
         """The steps with an event that makes a comparison true."""
@@ -224,7 +224,7 @@ class Facts:
         coded = {
             repr(column): Coded(keys, looked_up(rows[f"v{n}"], _rest(column))[order]) for n, column in enumerate(read)
         }
-        return np.unique(keys[self._compared(node, Steps(keys), coded)])
+        return joined([keys[self._compared(node, Steps(keys), coded)]])
 
     def _of_states(self, node: Comparison) -> tuple[Keys, Flags]:
         """Where a comparison of states and columns of the run changes, and whether it holds from there on."""
@@ -298,7 +298,7 @@ def _key(value: Any) -> Any:
 
 
 def _all_keys(states: Sequence[Coded]) -> Keys:
-    return states[0].keys if len(states) == 1 else np.unique(np.concatenate([one.keys for one in states]))
+    return states[0].keys if len(states) == 1 else joined([one.keys for one in states])
 
 
 # ---------------------------------------------------------------- SQL of events

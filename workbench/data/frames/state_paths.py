@@ -1,72 +1,57 @@
 """The values at one path of the state, over all runs, without rebuilding states.
 
-States are stored as whole states (keyframes) and RFC 6902 patches on the state before. Of a keyframe only the value at
-the path is read, of a patch only the operations at the path, above it or below it; the server picks both. Where the
-last of these operations sets the path or something above it, the server knows the value, too. What remains (a change
-inside the value) is applied here, to the part of the state at the path alone.
+States are stored as whole states (keyframes) and RFC 6902 patches on the state before. The server picks the operations
+at the path, above it or below it, and of what they bring in the part that is at the path; a keyframe counts as an
+operation that sets it. Where each step's last operation sets the whole value, nothing more has to be known. What
+remains is applied here, to the part of the state at the path alone (:mod:`state_following`).
 
 Positions in arrays move when items come and go. So the part that is followed ends before the first key that may be a
-position, and the rest of the path is looked up in it. An operation that brings a value from elsewhere in the state
-(``move``, ``copy``) needs the whole state: the states of that run are rebuilt.
+position, and the rest of the path is looked up in it. Most arrays only grow at their end, though, or have items
+replaced: as long as one does, the value at a position, or of the last item, is told by the operations at that item and
+by how many items there are. Then no other item is read. This is decided from keyframe to keyframe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import polars as pl
 from psycopg import sql
 
-from workbench._delta import apply_owned
-from workbench._predicates.paths import MISSING, Keys, at, fixed, pointer
+from workbench._predicates.paths import Keys, at, fixed, is_index, pointer
 from workbench.data.frames import filters
+from workbench.data.frames.state_following import FOUND, STRETCH, follow, rebuilt, written
 from workbench.data.frames.transport import Transport
-from workbench.data.store.snapshots import rebuild_all
-from workbench.data.store.storable import dumped
 
-# Most patches are one operation elsewhere: those are told apart before any JSON path is asked, which costs five times
-# as much. OFFSET 0: else the server would pick the operations anew for every place that names them.
+# One row per operation, of a keyframe one as well. Measured beside jsonb_path_query: a third of its time.
+_OPERATIONS = """
+SELECT s.execution_id AS run, s.step_number::bigint AS step, s.keyframe_step::bigint AS keyframe, one.n::bigint AS n,
+  o->>'op' AS op, o->>'path' AS path, CASE WHEN o->>'op' IN ('move', 'copy') THEN o->>'from' END AS source,
+  CASE WHEN o->>'op' <> 'remove' THEN o->'value' #> ({read}::text[])
+    [length(o->>'path') - length(replace(o->>'path', '/', '')) + 1:] END::text AS value,
+  {size} AS size
+FROM workbench.execution_snapshots s CROSS JOIN LATERAL jsonb_array_elements(CASE
+  WHEN s.keyframe_step = s.step_number THEN jsonb_build_array(jsonb_build_object(
+    'op', CASE WHEN s.state #> {part}::text[] IS NULL THEN 'remove' ELSE 'add' END,
+    'path', {here}::text, 'value', s.state #> {part}::text[]))
+  WHEN jsonb_typeof(s.state) = 'array' THEN s.state END) WITH ORDINALITY AS one(o, n)
+"""
 _TOUCHES = """
-s.keyframe_step = s.step_number OR CASE
-  WHEN s.state->1 IS NOT NULL THEN jsonb_path_exists(s.state, {picked}::jsonpath, {names}::jsonb)
-  WHEN s.state->0 ? 'from' THEN true
-  ELSE s.state->0->>'path' = ANY ({above}) OR starts_with(s.state->0->>'path', {below}) END
+(o->>'op' <> 'test' AND (o->>'path' = ANY ({above}) OR starts_with(o->>'path', {below})
+  OR (o->>'op' = 'move' AND (o->>'from' = ANY ({above}) OR starts_with(o->>'from', {below})))))
 """
-_HISTORY = """
-SELECT run, step, is_whole,
-  CASE WHEN is_whole THEN value
-       WHEN is_set THEN (CASE WHEN last->>'op' <> 'remove' THEN last->'value' #> ({keys}::text[])
-         [length(last->>'path') - length(replace(last->>'path', '/', '')) + 1:] END)::text END AS value,
-  CASE WHEN NOT is_whole AND NOT is_set THEN operations::text END AS operations
-FROM (
-  SELECT *, operations->-1 AS last,
-    coalesce(operations->-1->>'op' IN ('add', 'replace', 'remove') AND operations->-1->>'path' = ANY ({above}), false)
-      AS is_set
-  FROM (
-    SELECT s.execution_id AS run, s.step_number::bigint AS step, s.keyframe_step = s.step_number AS is_whole,
-      CASE WHEN s.keyframe_step = s.step_number THEN (s.state #> {keys}::text[])::text END AS value,
-      CASE WHEN s.keyframe_step <> s.step_number
-        THEN jsonb_path_query_array(s.state, {picked}::jsonpath, {names}::jsonb) END AS operations
-    FROM workbench.execution_snapshots s {where} OFFSET 0
-  ) picked
-) known
+# Of an operation that sets the array, or what it is in, how many items there are then.
+_SIZE = """
+CASE WHEN o->>'path' = ANY ({above}) AND jsonb_typeof({array}) = 'array' THEN jsonb_array_length({array}) END::bigint
 """
-_PICKED = (
-    '$[*] ? (@.op != "test" && (@.path == $above[*] || @.path starts with $below'
-    " || @.from == $above[*] || @.from starts with $below))"
-)
+_ARRAY = "(o->'value' #> ({part}::text[])[length(o->>'path') - length(replace(o->>'path', '/', '')) + 1:])"
 _SCHEMA: dict[str, Any] = {
-    "run": pl.String, "step": pl.Int64, "is_whole": pl.Boolean, "value": pl.String, "operations": pl.String,
+    "run": pl.String, "step": pl.Int64, "keyframe": pl.Int64, "n": pl.Int64, "op": pl.String, "path": pl.String,
+    "source": pl.String, "value": pl.String, "size": pl.Int64,
 }  # fmt: skip
-_WHOLE = """
-SELECT s.execution_id AS run, s.step_number::bigint AS step, s.keyframe_step::bigint AS keyframe_step,
-  s.state::text AS state
-FROM workbench.execution_snapshots s WHERE s.execution_id = ANY ({runs}::uuid[])
-"""
-_WHOLE_SCHEMA: dict[str, Any] = {"run": pl.String, "step": pl.Int64, "keyframe_step": pl.Int64, "state": pl.String}
-_AT_ONCE = 50  # runs whose whole states are rebuilt
+_NAMED = 1_000  # runs that are named one by one in SQL
 
 
 def state_values(transport: Transport, keys: Keys, *, where: Sequence[sql.Composable] = ()) -> pl.DataFrame:
@@ -86,30 +71,21 @@ def state_values(transport: Transport, keys: Keys, *, where: Sequence[sql.Compos
         stays. Rows that change nothing are there, too.
     """
     part = fixed(keys)
-    above = [pointer(part[:n]) for n in range(len(part) + 1)]
-    names = orjson.dumps({"above": above, "below": above[-1] + "/"}).decode()
-    words: dict[str, sql.Composable] = {
-        "keys": sql.Literal(list(part)),
-        "above": sql.SQL("{}::text[]").format(sql.Literal(above)),
-        "below": sql.Literal(above[-1] + "/"),
-        "picked": sql.Literal(_PICKED),
-        "names": sql.Literal(names),
-    }
-    touches = sql.SQL("({})").format(sql.SQL(_TOUCHES).format(**words))
-    query = sql.SQL(_HISTORY).format(**words, where=filters.all_of([*where, touches]))
-    rows = transport.fetch(query, _SCHEMA).sort("run", "step")
-    rest = keys[len(part) :]
-    unknown = rows.filter(pl.col("operations").is_not_null())["run"].unique()
-    known = rows.filter(~pl.col("run").is_in(unknown.implode())) if len(unknown) else rows
-    found = [known.select("run", "step", looked_up(known["value"], rest))]
-    if len(unknown):
-        moved: list[str] = []
-        found.append(_followed(rows.filter(pl.col("run").is_in(unknown.implode())), part, rest, moved))
-        found += [_rebuilt(transport, moved[n : n + _AT_ONCE], keys) for n in range(0, len(moved), _AT_ONCE)]
+    found: list[pl.DataFrame] = []
+    moving: pl.DataFrame | None = None
+    position = int(keys[len(part)]) if len(keys) > len(part) and _is_position(keys[len(part)]) else None
+    if position is not None:
+        item = (*part, keys[len(part)], *fixed(keys[len(part) + 1 :]))
+        operations = _operations(transport, part, item, where)
+        told, moving = _of_item(operations, part, item, position)
+        found.append(told.with_columns(looked_up(told["value"], keys[len(item) :])))
+        where = _of_runs(moving["run"].unique(), where)
+    if moving is None or len(moving):
+        operations = _operations(transport, part, part, where)
+        if moving is not None:
+            operations = operations.join(moving, on=STRETCH, how="semi", maintain_order="left")
+        found += _of_part(transport, operations, part, keys)
     return pl.concat(found).sort("run", "step")
-
-
-_FOUND: dict[str, Any] = {"run": pl.String, "step": pl.Int64, "value": pl.String}
 
 
 def looked_up(values: pl.Series, rest: Keys) -> pl.Series:
@@ -117,86 +93,116 @@ def looked_up(values: pl.Series, rest: Keys) -> pl.Series:
     if not rest:
         return values
     distinct = values.drop_nulls().unique()
-    below = [_written(at(orjson.loads(text), rest)) for text in distinct]
+    below = [written(at(orjson.loads(text), rest)) for text in distinct]
     return values.replace_strict(distinct, pl.Series(below, dtype=pl.String), default=None, return_dtype=pl.String)
 
 
-def _written(value: Any) -> str | None:
-    return None if value is MISSING else dumped(value)
+def _is_position(key: str) -> bool:
+    """Whether it is a position from the front, or the last."""
+    return is_index(key) and len(key) < 18 and int(key) >= -1
 
 
-def _followed(rows: pl.DataFrame, part: Keys, rest: Keys, moved: list[str]) -> pl.DataFrame:
-    """Apply the operations run by run; runs that need their whole states are put into ``moved``."""
-    found: dict[str, list[Any]] = {"run": [], "step": [], "value": []}
-    for (run,), of_run in rows.group_by("run", maintain_order=True):
-        try:
-            steps, values = [], []
-            for step, value in _follow(of_run.select("step", "is_whole", "value", "operations").iter_rows(), part):
-                steps.append(step)
-                values.append(_written(MISSING if value is MISSING else at(value, rest)))
-        except _ElsewhereError:
-            moved.append(str(run))
-            continue
-        found["run"] += [run] * len(steps)
-        found["step"] += steps
-        found["value"] += values
-    return pl.DataFrame(found, schema=_FOUND)
+def _of_runs(runs: pl.Series, where: Sequence[sql.Composable]) -> Sequence[sql.Composable]:
+    return [filters.ids(sql.SQL("s.execution_id"), runs.to_list())] if len(runs) <= _NAMED else where
 
 
-class _ElsewhereError(Exception):
-    """An operation brings a value from a part of the state that is not followed."""
+def _operations(transport: Transport, part: Keys, read: Keys, where: Sequence[sql.Composable]) -> pl.DataFrame:
+    """The operations that touch a part of the state, in order, with the value at `read` that they bring."""
+    above = sql.SQL("{}::text[]").format(sql.Literal(_above(part)))
+    words: dict[str, sql.Composable] = {
+        "part": sql.Literal(list(part)), "here": sql.Literal(pointer(part)), "above": above,
+        "below": sql.Literal(pointer(part) + "/"), "read": sql.Literal(list(read)),
+    }  # fmt: skip
+    array = sql.SQL(_ARRAY).format(**words)
+    size = sql.SQL("NULL::bigint") if read == part else sql.SQL(_SIZE).format(above=above, array=array)
+    touches = sql.SQL(_TOUCHES).format(**words)
+    query = sql.SQL(_OPERATIONS).format(**words, size=size) + filters.all_of([*where, touches])
+    return transport.fetch(query, _SCHEMA).sort("run", "step", "n")
 
 
-def _follow(rows: Iterable[tuple[int, bool, str | None, str | None]], part: Keys) -> Iterator[tuple[int, Any]]:
-    here = pointer(part)
-    end = here + "/-"
-    above = {pointer(part[:n]) for n in range(len(part) + 1)}
-    document: Any = MISSING
-    for step, _, value, operations in rows:
-        if operations is None:
-            document = MISSING if value is None else orjson.loads(value)
-        else:
-            # Nobody but us sees the document, and what an operation holds was parsed for it alone.
-            for op in orjson.loads(operations):
-                if op["path"] == end and op["op"] == "add" and type(document) is list:  # a conversation goes on
-                    document.append(op["value"])
-                else:
-                    document = _after(document, op, here, above, part)
-        yield step, document
+def _above(keys: Keys) -> list[str]:
+    return [pointer(keys[:n]) for n in range(len(keys) + 1)]
 
 
-def _after(document: Any, op: dict[str, Any], here: str, above: set[str], part: Keys) -> Any:
-    """The part of the state at ``here`` after an operation on the whole."""
-    path, source = op["path"], op.get("from", "")
-    is_above, is_below = path in above, path.startswith(here + "/")
-    if op["op"] in ("move", "copy"):
-        if is_above or is_below:
-            if path != here and is_below and source.startswith(here + "/") and document is not MISSING:
-                return _inside(document, {**op, "path": path[len(here) :], "from": source[len(here) :]})
-            raise _ElsewhereError
-        if op["op"] == "copy":
-            return document
-        if source in above:
-            return MISSING
-        return document if document is MISSING else _inside(document, {"op": "remove", "path": source[len(here) :]})
-    if is_above:
-        return MISSING if op["op"] == "remove" else at(op["value"], part[path.count("/") :])
-    if document is MISSING:  # a patch that does not fit its state; there is nothing it could change
-        return MISSING
-    return _inside(document, {**op, "path": path[len(here) :]})
+# ---------------------------------------------------------------- a part of the state
 
 
-def _inside(document: Any, op: dict[str, Any]) -> Any:
-    return apply_owned(document, [op], None)
+def _of_part(transport: Transport, operations: pl.DataFrame, part: Keys, keys: Keys) -> list[pl.DataFrame]:
+    """The values where operations set them; where they change them inside, apply those."""
+    rest = keys[len(part) :]
+    is_set = pl.col("path").is_in(_above(part)) & pl.col("source").is_null()
+    last = operations.filter(_is_last())
+    inside = last.filter(~is_set).select(STRETCH).unique()
+    known = last.join(inside, on=STRETCH, how="anti", maintain_order="left")
+    found = [known.select("run", "step", looked_up(known["value"], rest))]
+    if len(inside):
+        unknown = operations.join(inside, on=STRETCH, how="semi", maintain_order="left")
+        followed, elsewhere = follow(unknown, part, rest)
+        found += [followed, *rebuilt(transport, elsewhere, keys)]
+    return found
 
 
-def _rebuilt(transport: Transport, runs: list[str], keys: Keys) -> pl.DataFrame:
-    """The values from whole states."""
-    query = sql.SQL(_WHOLE).format(runs=sql.Literal(runs))
-    rows = transport.fetch(query, _WHOLE_SCHEMA).sort("run", "step")
-    found = [
-        (run, step, _written(at(state, keys)))
-        for (run,), of_run in rows.group_by("run", maintain_order=True)
-        for step, state in rebuild_all(of_run.select("step", "keyframe_step", "state").iter_rows())
-    ]
-    return pl.DataFrame(found, schema=_FOUND, orient="row")
+def _is_last() -> pl.Expr:
+    """The last operation of a step."""
+    return (pl.struct("run", "step") != pl.struct("run", "step").shift(-1)).fill_null(value=True)
+
+
+# ---------------------------------------------------------------- an item of an array
+
+
+def _of_item(operations: pl.DataFrame, part: Keys, item: Keys, position: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The values of an item; and the stretches in which items move, of which it says nothing."""
+    kinds = operations.join(_kinds(operations["path"], part, item), on="path", maintain_order="left")
+    plain, op = pl.col("source").is_null(), pl.col("op")
+    rows = (
+        kinds.lazy()
+        .filter(~(pl.col("is_elsewhere") & plain))
+        .with_columns(
+            is_base=pl.col("is_base") & plain,
+            is_append=pl.col("is_end") & (op == "add"),
+            is_item=plain & (pl.col("is_in_item") | (pl.col("is_item") & (op == "replace"))),
+            begins=(pl.struct(STRETCH) != pl.struct(STRETCH).shift()).fill_null(value=True),
+        )
+        .with_columns(n_added=pl.col("is_append").cum_sum())
+        .with_columns(
+            # Of a stretch whose keyframe is gone nothing is known, as of what is no array.
+            size=pl.when("is_base").then(pl.col("size").fill_null(-1)).when("begins").then(-1).forward_fill(),
+            before=pl.when(pl.col("is_base") | pl.col("begins")).then("n_added").forward_fill(),
+        )
+        .with_columns(length=pl.col("size") + pl.col("n_added") - pl.col("before"))
+        .with_columns(
+            at=pl.when("is_append").then(pl.col("length") - 1).otherwise("position"),
+            moves=~pl.col("is_base") & ((pl.col("size") < 0) | ~(pl.col("is_append") | pl.col("is_item"))),
+        )
+        .collect()
+    )
+    moving = rows.filter("moves").select(STRETCH).unique()
+    wanted = pl.lit(position) if position >= 0 else pl.col("length") - 1
+    told = rows.filter(pl.col("is_base") | (pl.col("at") == wanted)).join(
+        moving, on=STRETCH, how="anti", maintain_order="left"
+    )
+    return told.filter(_is_last()).select(*FOUND), moving
+
+
+def _kinds(given: pl.Series, part: Keys, item: Keys) -> pl.DataFrame:
+    """What an operation at each path is to an item of an array at `part`, as far as the path tells."""
+    here, inside = pointer(part) + "/", _above(item[len(part) + 1 :])
+    path, behind = pl.col("path"), pl.col("path").str.slice(len(here))
+    beneath, is_of_item = pl.col("beneath"), pl.col("position").is_not_null()
+    return (
+        pl.DataFrame({"path": given.unique()})
+        .with_columns(
+            is_base=path.is_in(_above(part)),
+            is_end=path == here + "-",
+            position=pl.when(path.str.starts_with(here)).then(
+                behind.str.extract(r"^(0|[1-9][0-9]{0,17})(?:/|$)").cast(pl.Int64)
+            ),
+            beneath=behind.str.replace(r"^[^/]*", ""),
+        )
+        .select(
+            "path", "is_base", "is_end", "position",
+            is_item=is_of_item & (beneath == ""),
+            is_in_item=is_of_item & beneath.is_in(inside[1:]),
+            is_elsewhere=is_of_item & ~beneath.is_in(["", *inside]) & ~beneath.str.starts_with(inside[-1] + "/"),
+        )
+    )  # fmt: skip

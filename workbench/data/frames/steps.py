@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,12 @@ from workbench._predicates.nodes import Predicate
 Keys = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 STEPS = 1 << 32  # a key is the number of the run times this, plus the step
+
+
+def joined(keys: Sequence[Keys]) -> Keys:
+    """All keys, sorted, each once. The parts are mostly sorted: a stable sort merges them, hashing would not."""
+    found = np.sort(np.concatenate(keys), kind="stable") if keys else np.zeros(0, np.int64)
+    return found if len(found) < 2 else found[np.append(True, found[1:] != found[:-1])]
 
 
 @dataclass
