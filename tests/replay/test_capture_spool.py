@@ -106,7 +106,7 @@ def test_a_full_disk_costs_records_and_not_the_agent(database_url: str, folder: 
     with bench.record(agent_type="a") as run, run.delivery._delivering:
         for n in range(100):
             run.event("log", text="x" * 10_000)
-    print(run._n_events, run._n_dropped)
+    print(run._account.n_events, run._account.n_dropped)
     bench.close()
     """
     done = run_agent(code, database_url)

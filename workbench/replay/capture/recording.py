@@ -21,7 +21,7 @@ from workbench.data.store.tables import new_id
 from workbench.errors import ConfigurationError
 from workbench.replay.capture.account import SUM, Account
 from workbench.replay.capture.calls import ModelCall, Span, ToolCall
-from workbench.replay.capture.fields import MAX_COST, columns, label, positive, tokens_of
+from workbench.replay.capture.fields import MAX_COST, columns, label, positive, text_of, tokens_of
 from workbench.replay.capture.place import Place, enter, here, leave
 from workbench.replay.capture.spool import framed
 from workbench.replay.capture.values import described, encoded, plain
