@@ -7,8 +7,10 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -363,3 +365,56 @@ def test_calls_that_differ_in_made_up_ids_are_answered():
     assert tape.tool("get", {"id": b}).result == 1
     assert tape.tool("get", {"id": b}) is None
     assert tape.tool("get", {"id": new}).result == 0
+
+
+def test_tools_called_by_a_pool_of_before_are_answered(bench, run):
+    """Threads of a pool that were there before the run was run again call nothing for real; threads of others do."""
+    begin, done = threading.Event(), threading.Event()
+
+    def parallel(state):
+        found, held = pool.submit(search, state["to"]), pool.submit(hold, 1, seats=2)
+        begin.set()
+        done.wait()
+        return [found.result(), held.result(), pool.submit(book, 1).result()]
+
+    def beside():
+        begin.wait()
+        inner = threading.Thread(target=search, args=("Paris",))
+        inner.start()
+        inner.join()
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(len, "").result()
+        threading.Thread(target=beside).start()
+        again = bench.rerun(run, parallel)
+
+    assert (again.status, again.n_recorded, again.n_live) == ("completed", 3, 0)
+    assert again.output == [[1, 2], "held then", "ticket then"]
+    assert CALLED == ["search Paris"]
+
+
+def test_a_tool_that_is_allowed_may_use_threads(bench, run):
+    """Threads and loops that an allowed tool works with are as allowed as itself: names are looked up in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        @side_effect
+        async def notify() -> str:
+            _, writer = await asyncio.open_connection("localhost", port, family=socket.AF_INET)
+            writer.close()
+            thread = threading.Thread(target=lambda: socket.create_connection(("127.0.0.1", port)).close())
+            thread.start()
+            await asyncio.to_thread(thread.join)
+            return "told"
+
+        async def telling(state):
+            return await notify()
+
+        again = bench.rerun(run, telling, live_from=0, allow=["notify"])
+        server.settimeout(5)
+        server.accept()[0].close()
+        server.accept()[0].close()
+
+    assert again.output == "told", again.error
+    assert (again.refused, again.receipts["tool"].to_list()) == ([], ["notify"])

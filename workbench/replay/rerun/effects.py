@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
+from workbench.replay.rerun.threads import carrying, take_along
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,31 +59,34 @@ class Answers(Protocol):
         ...
 
 
-_answering: ContextVar[Answers | None] = ContextVar("workbench_answering", default=None)
+_answering: ContextVar[Answers | Literal[False] | None] = ContextVar("workbench_answering", default=None)
 _standing: list[tuple[Answers, frozenset[threading.Thread]]] = []
 
 
 def answering() -> Answers | None:
-    """What answers declared functions that are called here.
+    """What answers declared functions that are called here: in a thread, what answers who started it or gave it work.
 
-    A new thread knows nothing of the context that it was started in: it is answered as a thread that was not there
-    before the run was run again.
+    A thread that nobody was seen to start is answered unless it was there before the run was run again.
     """
     found = _answering.get()
     if found is not None or not _standing:
-        return found
+        return found or None
     own = threading.current_thread()
     return next((answers for answers, before in reversed(_standing) if own not in before), None)
 
 
+take_along(_answering, lambda: answering() or False)
+
+
 @contextmanager
 def answered_by(answers: Answers) -> Iterator[None]:
-    """Calls of declared functions inside go to ``answers``: here, in what is awaited, in threads started meanwhile."""
+    """Calls of declared functions inside go to ``answers``: here, in what is awaited, in threads, in work for pools."""
     standing = (answers, frozenset(threading.enumerate()))
     token = _answering.set(answers)
     _standing.append(standing)
     try:
-        yield
+        with carrying:
+            yield
     finally:
         _standing.remove(standing)
         _answering.reset(token)

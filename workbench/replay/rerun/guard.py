@@ -1,8 +1,13 @@
 """:class:`Guard`: while an agent is run again, nothing leaves the process that was not declared.
 
-Python tells of every socket, process and file that is opened (PEP 578 audit events). Inside a guard each such effect is
-refused, with an error in the agent's own stack, unless a declared tool is at work that may have it. What is in C alone
-and tells Python nothing (a database driver's own sockets) is not seen: declare it as a tool.
+Python tells of every socket, process and file that is opened (PEP 578 audit events), and what it tells nothing of
+(:mod:`workbench.replay.rerun.unaudited`) is asked for. Inside a guard each such effect is refused, with an error in the
+agent's own stack, unless a declared tool is at work that may have it. Threads and the work given to pools of threads
+stay guarded when the guard is gone.
+
+Not seen is what is in C alone (a database driver's own sockets, files that a data frame writes), what is written to a
+file or a database file that was open before, and work handed to a thread that was there before by a queue of the
+agent's own: declare it as a tool.
 """
 
 from __future__ import annotations
@@ -18,6 +23,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from workbench.errors import EffectRefusedError
+from workbench.replay.rerun.stand_ins import StandIns
+from workbench.replay.rerun.threads import carrying, take_along
+from workbench.replay.rerun.unaudited import places
 
 _NETWORK = frozenset({
     "socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname",
@@ -34,8 +42,10 @@ _FILES = frozenset({
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _BYTECODE = ("__pycache__", ".pyc")  # what an import leaves behind is no effect of the agent
 _TEMPORARY = ("/dev/null",)
+_READ_ONLY = ("mode=ro", "mode=memory", ":memory:", "immutable=1")  # in the address of an SQLite database
 
-_guarding: ContextVar[Guard | None] = ContextVar("workbench_guard", default=None)
+_OUTSIDE = False  # known to work for nobody that is guarded; None: not known
+_guarding: ContextVar[Guard | bool | None] = ContextVar("workbench_guard", default=None)
 _is_free: ContextVar[bool] = ContextVar("workbench_guard_free", default=False)
 _standing: list[Guard] = []
 _is_hooked = False
@@ -72,19 +82,23 @@ class Guard:
     """
 
     refused: list[Effect] = field(default_factory=list)
-    _threads: frozenset[int] = frozenset()
+    _threads: frozenset[threading.Thread] = frozenset()
     _token: Any = None
 
     def __enter__(self) -> Self:
         _hook_once()
-        self._threads = frozenset(thread.ident or 0 for thread in threading.enumerate())
+        self._threads = frozenset(threading.enumerate())
         self._token = _guarding.set(self)
         _standing.append(self)
+        carrying.__enter__()
+        _asking.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _asking.__exit__(kind, error, trace)
+        carrying.__exit__(kind, error, trace)
         _standing.remove(self)
         _guarding.reset(self._token)
 
@@ -124,17 +138,31 @@ def _hook_once() -> None:
 
 
 def _on_event(event: str, args: tuple[Any, ...]) -> None:
-    if not _standing:
+    if not _standing and not _guarding.get():
         return
     effect = _effect_of(event, args)
-    if effect is None or _is_free.get():
-        return
-    guard = _guarding.get()
-    if guard is None:  # a thread has a context of its own: those that were there before go on as they did
-        own = threading.get_ident()
-        guard = next((one for one in reversed(_standing) if own not in one._threads), None)
-    if guard is not None:
-        guard.refuse(effect)
+    if effect is not None:
+        _ask(effect.kind, effect.what)
+
+
+def _ask(kind: str, what: str) -> None:
+    guard = None if _is_free.get() else _guard_here()
+    if isinstance(guard, Guard):
+        guard.refuse(Effect(kind, what))
+
+
+def _guard_here() -> Guard | bool:
+    found = _guarding.get()
+    if found is not None:
+        return found
+    # A thread that nobody was seen to start is guarded, unless it was there before.
+    own = threading.current_thread()
+    return next((one for one in reversed(_standing) if own not in one._threads), _OUTSIDE)
+
+
+_asking = StandIns(lambda: places(_ask))
+take_along(_guarding, _guard_here)
+take_along(_is_free, _is_free.get)
 
 
 def _effect_of(event: str, args: tuple[Any, ...]) -> Effect | None:
@@ -148,9 +176,18 @@ def _effect_of(event: str, args: tuple[Any, ...]) -> Effect | None:
         return Effect("network", _address(args))
     if event in _PROCESSES:
         return Effect("process", _command(args))
+    if event == "sqlite3.connect":
+        return _database(args[0])
     if event in _FILES:
         return None if "__pycache__" in str(args[:1]) else Effect("file", _text(args[0]))
     return None
+
+
+def _database(name: Any) -> Effect | None:
+    """Opening the file of a database makes it where it is not there, and locks it."""
+    text = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)
+    within = text in ("", ":memory:") or (text.startswith("file:") and any(part in text for part in _READ_ONLY))
+    return None if within else Effect("file", text)
 
 
 def _is_writing(mode: Any, flags: Any) -> bool:
