@@ -299,6 +299,15 @@ class RunCohort(Protocol):
         """A sentence or two."""
         ...
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether :meth:`replay` can be asked."""
+        ...
+
     def at(self, node: int) -> pl.DataFrame:
         """The rows of :attr:`steps` at a node."""
+        ...
+
+    def replay(self, run: str, step: int | None = None) -> ReplayCursor:
+        """A cursor on one of the runs, at a step."""
         ...

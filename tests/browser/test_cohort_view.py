@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import drag
 from tests.browser.waiting import count_events, eventually, frames, steady_box
 from tests.replay.courses import events, outcomes
+from tests.widgets.replays import refunds
 from workbench.replay.cohort import Cohort, cohort
 from workbench.widgets.cohort_view import CohortView
 
@@ -394,6 +395,77 @@ def test_hostile_text(mount: Any) -> None:
     assert not re.search("[\x1b\u202e]", page.locator(".wb-cohort-view").inner_text())
 
 
+def stands(widget: CohortView) -> tuple[str, int] | None:
+    """Run and step of the player below."""
+    return None if widget.opened is None else (widget.opened.replay.id, widget.opened.step_number)
+
+
+def test_a_run_opens_in_a_player_at_the_step(bench: Any, mount: Any) -> None:
+    """A click on a run replays it at the step that was selected; its other steps there, and other runs, in turn."""
+    made = refunds(bench)
+    page = mount(CohortView(made, node=made.nodes.filter(pl.col("label").str.starts_with("refund("))["node"][0]))
+    shown = mount.widget
+    expect(runs(page)).to_have_count(4)
+    first, second = (runs(page).nth(k).get_attribute("data-run") for k in (0, 1))
+    runs(page).nth(0).locator(".wb-co-outcome").click()
+    eventually(page, lambda: stands(shown), (first, 1))
+    player = shown.opened
+    expect(page.locator(".wb-co-opened-title")).to_contain_text("opened at step 1")
+    expect(runs(page).nth(0)).to_have_attribute("aria-current", "true")
+    runs(page).nth(0).locator('[data-step="3"]').click()
+    eventually(page, lambda: stands(shown), (first, 3))
+    assert player.replay.state["done"] == ["refund"]
+    runs(page).nth(1).locator(".wb-co-label").click()
+    eventually(page, lambda: stands(shown), (second, 1))
+
+    assert shown.opened is player
+    expect(runs(page).locator("[aria-current]")).to_have_count(0)
+    assert shown.picked == []
+    runs(page).nth(1).locator(".wb-co-tick").click()
+    eventually(page, lambda: shown.picked, [second])
+    page.get_by_role("button", name="Close the opened run").click()
+    expect(page.locator(".wb-co-opened")).to_be_hidden()
+
+
+def test_runs_open_by_keys(bench: Any, mount: Any) -> None:
+    """Enter replays the run under the cursor, once more its next step there; Space ticks it."""
+    page = mount(CohortView(refunds(bench)))
+    shown = mount.widget
+    key(page, "d")
+    page.get_by_role("listbox", name="Runs at this step").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    run = runs(page).nth(1).get_attribute("data-run")
+    eventually(page, lambda: stands(shown), lambda found: found is not None and found[0] == run)
+    expect(page.locator(".wb-sr[role=status]")).to_contain_text(f"Opened run {run} at step")
+    expect(page.get_by_role("listbox", name="Runs at this step")).to_be_focused()
+    page.keyboard.press(" ")
+    eventually(page, lambda: shown.picked, [run])
+    steps = runs(page).nth(1).locator("[data-step]").all_inner_texts()
+    for step in [*steps[1:], steps[0]]:
+        page.keyboard.press("Enter")
+        eventually(page, lambda: stands(shown), (run, int(step)))
+
+
+def test_a_run_that_cannot_be_opened(bench: Any, mount: Any) -> None:
+    """What the opening raises stands below the list; another run opens all the same."""
+    opened: list[tuple[str, int | None]] = []
+
+    def fail_once(run: str, step: int | None) -> None:
+        opened.append((run, step))
+        if len(opened) == 1:
+            raise LookupError("this run is gone")
+
+    page = mount(CohortView(refunds(bench), on_open=fail_once, rank=1))
+    runs(page).nth(0).click()
+    expect(page.locator(".wb-co-opened-note")).to_have_text(re.compile("cannot be opened: .*this run is gone"))
+    runs(page).nth(1).click()
+
+    eventually(page, lambda: len(opened), 2)
+    expect(page.locator(".wb-co-opened-note")).to_be_empty()
+    assert mount.widget.opened is None
+
+
 def test_without_kernel(mount: Any) -> None:
     """What was sent is listed without a kernel; what was not says why; a host that refuses to send is told once."""
     page = mount(CohortView(small(500)))
@@ -478,7 +550,34 @@ def test_in_jupyterlab(notebook: Any, shot: Callable[[Any, str], None]) -> None:
     notebook.narrow(420)
     expect(root).to_have_class(re.compile("wb-co-down"))
     shot(root, "cohort-lab-narrow")
-    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    expect(root.locator("> .wb-gone")).to_have_text("The kernel was restarted or stopped: run this cell again.")
-    key(page, "Escape", "d")
-    expect(runs(page).first).to_be_visible()
+
+
+def test_from_the_graph_into_the_player_in_jupyterlab(bench: Any, notebook: Any, shot: Callable) -> None:
+    """A click on a run draws the player below the graph; it plays, and the next click moves it to another run."""
+    made = refunds(bench)
+    notebook.open(
+        f"import workbench as wb\nbench = wb.connect({bench.store.url!r})\n"
+        f"view = wb.CohortView(bench.cohort(task={made.task!r}))\nview",
+    ).run_all()
+    page = notebook.page
+    player = page.locator(".wb-cohort-view .wb-replay-player[data-painted]")
+    key(page, "d")
+    runs(page).nth(0).locator(".wb-co-outcome").click()
+    expect(player).to_be_in_viewport()
+    first, second = (runs(page).nth(k).get_attribute("data-run") for k in (0, 1))
+    notebook.wait_kernel("view.opened.replay.id", first)
+    at = notebook.kernel("view.opened.position")
+    expect(player).to_have_attribute("data-shown", str(at))
+    player.locator('[data-do="on"]').click()
+    notebook.wait_kernel("view.opened.position", at + 1)
+    runs(page).nth(1).locator(".wb-co-outcome").click()
+    notebook.wait_kernel("view.opened.replay.id", second)
+    expect(player).to_have_attribute("data-shown", str(at))
+    expect(player).to_have_count(1)
+    for theme in ("dark", "light"):
+        notebook.theme(theme)
+        expect(player).to_have_class(re.compile("wb-dark" if theme == "dark" else "wb"))
+        shot(page.locator(".wb-cohort-view"), f"cohort-opened-{theme}")
+    notebook.narrow(420)
+    expect(page.locator(".wb-cohort-view")).to_have_class(re.compile("wb-co-down"))
+    shot(page.locator(".wb-cohort-view"), "cohort-opened-narrow")

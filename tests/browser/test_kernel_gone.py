@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.timeline_page import at, press, stage
 from tests.widgets.events import run
+from tests.widgets.replays import refunds
 from workbench.widgets.timeline import Timeline
 
 GONE = "The kernel was restarted or stopped: run this cell again."
@@ -62,4 +63,29 @@ def test_a_restart_in_jupyterlab(notebook: Any, shot: Callable) -> None:
     notebook.run_all()
     for widget in widgets:
         expect(widget).to_be_visible()
+    expect(page.locator(".wb-gone")).to_have_count(0)
+
+
+def test_a_restart_under_an_opened_run(bench: Any, notebook: Any, shot: Callable) -> None:
+    """The graph of a cohort and the player it opened both say so; lists still open, a run says why it cannot."""
+    made = refunds(bench)
+    notebook.open(
+        f"import workbench as wb\nbench = wb.connect({bench.store.url!r})",
+        f"view = wb.CohortView(bench.cohort(task={made.task!r}), rank=1)\nview.show(*view.selected.row(0)[:2])",
+    ).run_all()
+    page = notebook.page
+    view, player = page.locator(".wb-cohort-view"), page.locator(".wb-replay-player[data-painted]")
+    expect(player).to_be_visible()
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    expect(view.locator("> .wb-gone")).to_have_text(GONE)
+    expect(player.locator("> .wb-gone")).to_have_text(GONE)
+    page.locator(".wb-co-stage").focus()
+    press(page, "Escape", "d")
+    page.locator(".wb-co-run .wb-co-outcome").nth(1).click()
+    expect(page.locator(".wb-co-opened-note")).to_have_text(f"This run cannot be opened: {GONE}")
+    shot(view, "kernel-gone-cohort")
+    expect(page.locator(".wb-error-pane")).to_have_count(0)
+
+    notebook.run_all()
+    expect(player).to_be_visible()
     expect(page.locator(".wb-gone")).to_have_count(0)

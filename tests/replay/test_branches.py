@@ -177,6 +177,33 @@ def test_the_cursor_goes_where_it_is_told(bench):
         next(replay.play(speed=0))
 
 
+def test_the_cursor_of_a_fork_stands_on_steps_without_an_event(bench):
+    """A step of which there is a state alone is a step of the forks behind it, once, that of the fork too."""
+    run = recorded(bench, 3)
+    for number in (3, 4, 5):
+        bench.records.snapshots.create(execution_id=run, step_number=number, state={"n": number})
+
+    fork = bench.replay(run).seek(4).fork(state={"n": 40})
+    behind = bench.replay(fork.seek(4).fork(state={"n": 400}).id)
+
+    for cursor, last in ((fork, 40), (behind, 400)):
+        assert cursor.steps["step_number"].to_list() == [0, 1, 2, 3, 4]
+        assert cursor.steps["id"].is_null().to_list() == [False, False, False, True, True]
+        assert [one.state["n"] for one in cursor.seek(0).play()] == [0, 1, 2, 3, last]
+        assert cursor.previous_change("/n").step_number == 3
+
+
+def test_a_state_that_a_person_edited_is_not_called_derived(bench):
+    """A fork with an edited state begins with what was given, though the run it left had a state made from its text."""
+    with bench.record(agent_type="a") as made:
+        for number in range(3):
+            made.event("message", role="assistant", text=f"step {number}")
+
+    replay = bench.replay(str(made.id)).seek(2)
+
+    assert (replay.is_derived, replay.fork().is_derived, replay.fork(state={"n": 2}).is_derived) == (True, True, False)
+
+
 def test_the_cursor_stops_where_a_predicate_holds(bench):
     """By the same expressions that search all runs; a fork is asked over its whole course."""
     fork = bench.replay(recorded(bench)).seek(3).fork(state={"n": 30})

@@ -521,6 +521,18 @@ def test_a_test_may_begin_later(bench, module, run, tmp_path):
     assert [step["step"] for step in found["STEPS"]] == [3, 5, 6]
 
 
+def test_what_was_run_again_is_a_captured_run(bench, module, run, tmp_path):
+    """A branch of a captured run has calls and no turns of a model; its test says nothing of files."""
+    again = bench.rerun(run, module.plan)
+    text = bench.to_pytest(again.id, tmp_path / "test_again.py", agent="flights_agent:plan").read_text()
+
+    assert "'turn'" not in text
+    assert "read from a file" not in text
+    assert [step["tool"] for step in literals(tmp_path / "test_again.py")["STEPS"] if "tool" in step] == [
+        "search", "reserve", "reserve",
+    ]  # fmt: skip
+
+
 def test_an_imported_run_says_what_it_can_check(bench, tmp_path):
     """A run of a foreign agent replays its tools to an agent of one's own; the turns of its model are no requests."""
     call = {"id": "c1", "type": "function", "function": {"name": "get_user", "arguments": '{"user_id": "u1"}'}}

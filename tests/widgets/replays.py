@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import workbench
+from workbench.replay.cohort import Cohort
 from workbench.replay.player import Replay
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m red \u202e\"'&"
@@ -54,3 +55,20 @@ def player(bench: workbench.Workbench, n_steps: int = 12) -> Replay:
     replay.seek(6).checkpoint("before paying")
     replay.seek(3).fork(patch=[{"op": "replace", "path": "/turn", "value": 33}], name="other lamp")
     return replay.seek(0)
+
+
+def refunds(bench: workbench.Workbench, n: int = 8) -> Cohort:
+    """Stored runs of one task: every second one tries a refund twice, is refused, and fails."""
+    for number in range(n):
+        is_good = number % 2 == 0
+        with bench.record(agent_type="clerk", task="Cancel W1", name=f"Cancel W1 · {number}") as run:
+            run.event("message", role="user", text="Cancel my order.")
+            run.step({"order": "W1", "done": []})
+            tries = ("cancel_order",) if is_good else ("refund", "refund")
+            for tried, tool in enumerate(tries):
+                with run.tool(tool, {"order_id": "W1"}) as call:
+                    call.result = "cancelled" if is_good else "refused"
+                run.step({"order": "W1", "done": [tool] * (tried + 1)})
+            run.event("message", role="assistant", text="Bye.")
+            run.finish(status="completed" if is_good else "failed", error=None if is_good else "refused")
+    return bench.cohort(task="Cancel W1")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
-from typing import Any
+from pathlib import Path
 
 import polars as pl
 import pytest
 import traitlets
 
+import workbench as wb
 from tests.replay.courses import events, outcomes
+from tests.widgets.replays import refunds
+from tests.widgets.still import HOSTILE, Still, check_page
+from workbench.errors import ConfigurationError
 from workbench.replay.cohort import Cohort, cohort
 from workbench.widgets._cohort_flow import levels, thresholds, usual
 from workbench.widgets._cohort_runs import AHEAD_BYTES, PAGE
@@ -18,7 +21,6 @@ from workbench.widgets._cohort_still import MAX_STEPS
 from workbench.widgets._wire import unpack
 from workbench.widgets.cohort_view import CohortView
 
-HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>\x1b[31mred\x1b[0m \u202egpj.exe'
 ASK = ["user:cancel my order please", "get?order=W1", "get=pending"]
 GOOD = [*ASK, "check?kind=cancel", "check=allowed", "cancel?order=W1", "cancel=cancelled", "user:thanks"]
 FAILED = [*ASK, "refund?order=W1", "refund!refused", "user:thanks"]
@@ -37,22 +39,6 @@ def long(n_runs: int, n_steps: int) -> Cohort:
     failed = [step for k, step in enumerate(steps) if k != n_steps // 2]
     half = n_runs // 2
     return cohort(events(*[steps] * half, *[failed] * half), outcomes(*["good"] * half, *["failed"] * half))
-
-
-class Texts(html.parser.HTMLParser):
-    """Tags and text of a fragment."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-        self.feed(markup)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def node_of(made: Cohort, label: str) -> int:
@@ -200,6 +186,46 @@ def test_lists_of_runs() -> None:
     assert refused["rows"][0]["marks"] == ["error"]
 
 
+# ---------------------------------------------------------------- an opened run
+
+
+def test_a_run_is_shown_at_a_step(bench: wb.Workbench) -> None:
+    """A stored run stands in a player below, at its step; the next one goes into the same player."""
+    made = refunds(bench)
+    view = CohortView(made, rank=1)
+    (first, step, _), (second, *_), *_ = view.selected.rows()
+    player = view.show(first, step).opened
+    player.watched = ["/done"]
+
+    assert (player.replay.id, player.step_number) == (first, step)
+    assert view._place == {"run": first, "name": name_of(made, first), "step": step}
+    assert view.show(second).opened is player
+    assert (player.replay.id, player.step_number, player.watched) == (second, 0, ["/done"])
+    with pytest.raises(LookupError, match="This cohort has no run 'run-1'"):
+        view.show("run-1")
+    with pytest.raises(LookupError, match=r"has no step 99"):
+        view.show(first, 99)
+
+
+def test_what_opens_a_run_may_be_given() -> None:
+    """A callback is told run and step; without one a cohort made of frames cannot open, and says so."""
+    opened: list[tuple[str, int | None]] = []
+    view = CohortView(found(), on_open=lambda run, step: opened.append((run, step)))
+
+    assert view.show("run-3", 2).opened is None
+    assert opened == [("run-3", 2)]
+    assert view._head["can_open"] is True
+    assert CohortView(found())._head["can_open"] is False
+    with pytest.raises(TypeError, match=r"made of frames.*give on_open"):
+        CohortView(found()).show("run-3")
+    with pytest.raises(ConfigurationError, match=r"made of frames; runs of bench\.cohort"):
+        found().replay("run-3")
+
+
+def name_of(made: Cohort, run: str) -> str:
+    return made.runs.filter(pl.col("execution_id") == run)["name"][0]
+
+
 # ---------------------------------------------------------------- what is sent
 
 
@@ -233,11 +259,10 @@ def test_hostile_labels_are_plain() -> None:
     made = cohort(events(*runs), outcomes(*["good", "failed"] * 4), task=HOSTILE)
     view = CohortView(made)
     sent = json.dumps([view._head, view._ahead, unpack(view._graph)[0]], ensure_ascii=False)
-    texts = Texts(view.static_html())
+    texts = Still(view.static_html())
 
-    assert "\x1b" not in sent + texts.text
-    assert "\u202e" not in sent + texts.text
-    assert not {"img", "script"} & set(texts.tags)
+    assert "\x1b" not in sent
+    assert "\u202e" not in sent
     assert '<img src=x onerror="alert(1)">' in texts.text
 
 
@@ -247,12 +272,11 @@ def test_hostile_labels_are_plain() -> None:
 def test_static_view() -> None:
     """The static view has the sentence, the divergences with rates, and the steps with both counts."""
     made = found()
-    texts = Texts(CohortView(made).static_html())
+    texts = Still(CohortView(made).static_html())
 
     assert made.summary in texts.text
     for wanted in ("10 of 10", "0 of 10", "+100%", "◆ parts here", "✓ 10", "✕ 10", "fewer than 2 runs"):
         assert wanted in texts.text, wanted
-    assert not {"script", "style", "link"} & set(texts.tags)
 
 
 def test_static_view_is_bounded() -> None:
@@ -268,17 +292,12 @@ def test_without_two_outcomes_or_steps() -> None:
     one = CohortView(cohort(events(GOOD, GOOD), outcomes("good", "good")))
     none = CohortView(cohort(events([], []), outcomes("good", "failed")))
 
-    assert "nothing to tell them apart" in Texts(one.static_html()).text
+    assert "nothing to tell them apart" in Still(one.static_html()).text
     assert repr(none) == "CohortView(good=0, failed=0, steps=0, diverges_at=None)"
     assert "No run of this cohort has steps." in none.static_html()
     assert none.selected.columns == ["execution_id", "step_number", "outcome"]
 
 
-def test_page(tmp_path: Any) -> None:
-    """to_html writes one document with the static view and the widget in it, and no address outside."""
-    document = CohortView(found()).to_html(tmp_path / "cohort.html")
-
-    assert (tmp_path / "cohort.html").read_text(encoding="utf-8") == document
-    assert "of 20 runs failed" in document
-    assert "http://" not in document
-    assert "https://" not in document
+def test_page(tmp_path: Path) -> None:
+    """A saved page has the sentence and the widget, and no address outside."""
+    check_page(CohortView(found()), tmp_path / "cohort.html", "of 20 runs failed")

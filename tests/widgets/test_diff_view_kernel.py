@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,13 +12,12 @@ import traitlets
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.widgets.still import HOSTILE, Still, check_page
 from workbench._delta import same
 from workbench.replay.compare import Diff, compare
 from workbench.widgets._diff_rows import StateSource
 from workbench.widgets._diff_static import MAX_ROWS
 from workbench.widgets.diff_view import SENT, DiffView
-
-HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>\x1b[31mred\x1b[0m \u202egpj.exe'
 
 
 def run(*calls: Any) -> pl.DataFrame:
@@ -38,22 +37,6 @@ def diff() -> Diff:
     a = run(("says", "Hello"), ("look", {"at": 1}), ("book", {"seat": "12A"}), ("says", "Done."))
     b = run(("says", "Good day"), ("look", {"at": 1}), ("book", {"seat": "12B"}), ("check", {}), ("says", "Done."))
     return compare(a, b)
-
-
-class Texts(html.parser.HTMLParser):
-    """Tags and text of a fragment."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-        self.feed(markup)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 # ---------------------------------------------------------------- construction
@@ -207,12 +190,11 @@ def test_equal_sides_are_sent_once() -> None:
 
 def test_static_view() -> None:
     """The static view holds the sentence and every difference, marked by sign and word, equal rows as counts."""
-    texts = Texts(DiffView(diff()).static_html())
+    texts = Still(DiffView(diff()).static_html())
 
     assert "Diverges at step 2: book(seat) differs" in texts.text
     for wanted in ("≠ Arguments", "first", "+ Only in one", "1 equal step", "book(seat=12A)", "book(seat=12B)"):
         assert wanted in texts.text, wanted
-    assert not {"script", "style", "link"} & set(texts.tags)
 
 
 def test_hostile_text_stays_text() -> None:
@@ -220,11 +202,7 @@ def test_hostile_text_stays_text() -> None:
     view = DiffView(compare(run(("says", HOSTILE)), run(("says", "x" + HOSTILE))), kinds=["text"])
     states = DiffView({HOSTILE: HOSTILE}, {HOSTILE: 1})
     for widget in (view, states):
-        texts = Texts(widget.static_html())
-        assert not {"img", "script"} & set(texts.tags)
-        assert "\x1b" not in texts.text
-        assert "\u202e" not in texts.text
-    assert '<img src=x onerror="alert(1)">' in Texts(view.static_html()).text
+        assert '<img src=x onerror="alert(1)">' in Still(widget.static_html()).text
 
 
 def test_static_view_is_bounded() -> None:
@@ -247,14 +225,9 @@ def test_equal_and_empty() -> None:
     assert repr(empty) == "DiffView(a=0, b=0, differences=0, first=None)"
 
 
-def test_page(tmp_path: Any) -> None:
-    """to_html writes one document with the static view and the widget in it."""
-    document = DiffView(diff()).to_html(tmp_path / "diff.html")
-
-    assert (tmp_path / "diff.html").read_text(encoding="utf-8") == document
-    assert "Diverges at step 2" in document
-    assert "http://" not in document
-    assert "https://" not in document
+def test_page(tmp_path: Path) -> None:
+    """A saved page has the sentence and the widget, and no address outside."""
+    check_page(DiffView(diff()), tmp_path / "diff.html", "Diverges at step 2")
 
 
 def test_long_runs_are_a_few_megabytes() -> None:

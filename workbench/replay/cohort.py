@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from .steps import steps_of
 
 if TYPE_CHECKING:
     from workbench.data.frames.load import Frames
+
+    from .player import Replay
 
 RUNS = {
     "execution_id": pl.String,
@@ -98,6 +100,7 @@ class Cohort:
     steps: pl.DataFrame
     _graph: Graph = field(repr=False)
     _failed: np.ndarray = field(repr=False)
+    _frames: Frames | None = field(default=None, repr=False)
 
     @property
     def n_good(self) -> int:
@@ -236,6 +239,35 @@ class Cohort:
             raise NotFoundError(f"No node {node!r} in this cohort; nodes are 0 to {len(self.nodes) - 1}.", node=node)
         return found
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the runs are in a store, so that they can be replayed."""
+        return self._frames is not None
+
+    def replay(self, run: str, step: int | None = None) -> Replay:
+        """A cursor on one of the runs, at a step: what ``bench.replay(run).seek(step)`` gives.
+
+        Parameters
+        ----------
+        run
+            Id of the run.
+        step
+            Number of the step; left out, the first.
+
+        Raises
+        ------
+        NotFoundError
+            No such run or step.
+        ConfigurationError
+            The cohort was made of frames alone, without a store.
+        """
+        from .player import Replay
+
+        if self._frames is None:
+            raise ConfigurationError("This cohort was made of frames; runs of bench.cohort(task=…) can be replayed.")
+        cursor = Replay(self._frames, self._frames.run_id(run))
+        return cursor if step is None else cursor.seek(step)
+
     def check(self) -> dict[str, float]:
         """Whether the divergence predicts runs that it was not found on: each run left out in turn.
 
@@ -347,7 +379,7 @@ def cohort_of(
     courses = [frames.course(run, columns=_COLUMNS).with_columns(execution_id=pl.lit(run)) for run in forks]
     events = pl.concat([events, *courses])
     title = next((title for title in found["task"] if title), "")
-    return cohort(events, outcomes, task=title)
+    return replace(cohort(events, outcomes, task=title), _frames=frames)
 
 
 def _chosen(frames: Frames, task: Any, runs: Any, filters: dict[str, Any]) -> pl.DataFrame:

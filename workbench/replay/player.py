@@ -67,8 +67,8 @@ class Replay:
         self.id = run
         self._frames = frames
         self._states = States(frames.store, run)
-        self._known: list[tuple[int | None, pl.DataFrame]] | None = None
-        self.steps = _steps(frames, run)
+        self._stated = _stated(frames, run)
+        self.steps = _steps(frames, run, self._stated)
         self._numbers: list[int] = self.steps["step_number"].to_list()
         if not self._numbers:
             raise NotFoundError(f"Execution {run} has no steps to replay. See bench.events(run).", execution_id=run)
@@ -393,14 +393,8 @@ class Replay:
 
     def _kept(self) -> tuple[int, bool] | None:
         """Step of the snapshot that says this state, and whether it is derived."""
-        if self._known is None:
-            self._known = _snapshots(self._frames, self.id)
-        for until, kept in self._known:
-            last = self.step_number if until is None else min(self.step_number, until)
-            found = kept.filter(pl.col("step_number") <= last)
-            if found.height:
-                return found.row(-1)
-        return None
+        until = self._stated.filter(pl.col("step_number") <= self.step_number)
+        return until.select("step_number", "is_derived").row(-1) if until.height else None
 
     def _on(self, run: uuid.UUID) -> Replay:
         replay = Replay(self._frames, str(run))
@@ -462,22 +456,24 @@ class Replay:
         raise NotFoundError(f"The value at {path or 'the state'!r} does not change {where}.", path=path)
 
 
-def _steps(frames: Frames, run: str) -> pl.DataFrame:
-    steps = frames.course(run, columns=list(_COLUMNS))
-    states = frames.snapshots(run, states=False, columns=["execution_id", "step_number", "timestamp"])
-    alone = states.join(steps, on="step_number", how="anti")
-    return pl.concat([steps, alone], how="diagonal").sort("step_number", maintain_order=True)
-
-
-def _snapshots(frames: Frames, run: str) -> list[tuple[int | None, pl.DataFrame]]:
-    """Which steps have a state, and whether it is derived: of each stretch of a run's course, its own first."""
+def _stated(frames: Frames, run: str) -> pl.DataFrame:
+    """The steps of the whole course after which there is a state; that which a fork begins with is behind its run's."""
+    columns = ["execution_id", "step_number", "timestamp", "is_derived"]
+    parts = []
     with frames.store.raw() as connection:
-        stretches = reversed(course(connection, run))
-    columns = ["step_number", "is_derived"]
-    return [
-        (one.until, frames.snapshots(one.execution_id, states=False, columns=columns).sort("step_number"))
-        for one in stretches
-    ]
+        stretches = course(connection, run)
+    for one in stretches:
+        where = None if one.until is None else f"step_number <= {one.until}"
+        parts.append(frames.snapshots(str(one.execution_id), states=False, columns=columns, where=where))
+    return pl.concat(parts).sort("step_number", maintain_order=True)
+
+
+def _steps(frames: Frames, run: str, stated: pl.DataFrame) -> pl.DataFrame:
+    steps = frames.course(run, columns=list(_COLUMNS))
+    # At the step of a fork both runs have a state; as with events, the step is that of the run that was left.
+    alone = stated.drop("is_derived").unique("step_number", keep="first", maintain_order=True)
+    alone = alone.join(steps, on="step_number", how="anti")
+    return pl.concat([steps, alone], how="diagonal").sort("step_number", maintain_order=True)
 
 
 def value_at(state: Any, path: str) -> Any:

@@ -21,6 +21,7 @@ import polars as pl
 from workbench._delta import diff
 from workbench.data.secrets.known import knowing
 from workbench.data.secrets.leaks import refuse
+from workbench.data.store.course import course
 from workbench.errors import ConfigurationError, NotFoundError
 from workbench.replay.capture.writing import SOURCE
 from workbench.replay.rerun.play import SUFFIX, steps_of
@@ -139,6 +140,9 @@ def _recorded(frames: Frames, run: str, step: int | None) -> _Recorded:
     row = frames.executions(ids=[run], columns=columns).row(0, named=True)
     with frames.store.raw() as connection:
         said = connection.execute(_SAID, [run]).fetchone() or (None, None)
+        root = course(connection, run)[0].execution_id
+    # A branch is captured as the run is that it was forked from; so is what was run again.
+    row["source"] = frames.executions(ids=[str(root)], columns=["source"])["source"][0]
     given, output = (None if text is None else orjson.loads(text) for text in said)
     events = _events(frames, run, has_sub_agents=row["source"] == SOURCE)
     states = _states(frames, run)
@@ -203,8 +207,6 @@ def _after(events: pl.DataFrame, step: int) -> pl.DataFrame:
 
 def _states(frames: Frames, run: str) -> list[tuple[int, Any]]:
     """The states that were recorded, not those derived from the conversation; of a fork, of its whole course."""
-    from workbench.data.store.course import course
-
     with frames.transport.reading() as connection:
         stretches = course(connection, run)
     found: dict[int, Any] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import anywidget
 import polars as pl
 import traitlets
 
@@ -14,6 +15,7 @@ from . import _cohort_flow, _cohort_still
 from ._base import Widget
 from ._cohort_runs import OUTCOMES, Runs
 from ._text import one_line
+from .replay_player import ReplayPlayer
 
 TEXT = 300  # characters of each text of a divergence
 _NUMBERS = ("rank", "node", "step", "class", "what", "fails", "n_with", "n_without", "failed_with", "failed_without",
@@ -27,6 +29,9 @@ class CohortView(Widget):
     ----------
     cohort
         What ``bench.cohort(task=…)`` gives.
+    on_open
+        Called with a run's id and a step (None: its first) when it is opened: a click on a run of the list or on one of
+        its steps, or Enter. A widget it returns is shown below. Left out, a :class:`ReplayPlayer` opens at that step.
     node
         The selected step of the graph (``node`` of ``cohort.nodes``); None: none.
     rank
@@ -46,6 +51,8 @@ class CohortView(Widget):
         more, each with the step where it shows (null: left out before the first step). Empty without a selection.
     code
         Python that makes :attr:`selected` from a cohort named ``cohort``.
+    opened
+        The widget below: the player, after a run was opened; ``view.opened.replay.state`` is the state that is seen.
 
     Raises
     ------
@@ -58,7 +65,7 @@ class CohortView(Widget):
 
         view = wb.CohortView(bench.cohort(task="…"))
         run, step, _ = view.selected.row(0)     # after a click on a step
-        bench.replay(run).seek(step)
+        view.show(run, step)                    # as a click on the run does
     """
 
     _name = "cohort_view"
@@ -72,8 +79,17 @@ class CohortView(Widget):
     _head = traitlets.Dict().tag(sync=True)
     _graph = traitlets.Bytes().tag(sync=True)
     _ahead = traitlets.Dict().tag(sync=True)
+    _opened = anywidget.WidgetTrait().tag(sync=True)
+    _place = traitlets.Dict().tag(sync=True)
+    """What was opened: ``{"run", "name", "step"}``."""
 
-    def __init__(self, cohort: RunCohort, **options: Any) -> None:
+    def __init__(
+        self,
+        cohort: RunCohort,
+        *,
+        on_open: Callable[[str, int | None], anywidget.AnyWidget | None] | None = None,
+        **options: Any,
+    ) -> None:
         self._check_options(options)
         if not isinstance(cohort, RunCohort):
             raise TypeError(
@@ -81,6 +97,7 @@ class CohortView(Widget):
                 " two runs are shown by DiffView(bench.compare(a, b))."
             )
         self.cohort = cohort
+        self._on_open = on_open or (self._play if cohort.is_stored else None)
         self._runs = Runs(cohort)
         counts = dict(cohort.runs["outcome"].value_counts().iter_rows())
         self.n_good, self.n_failed = counts.get("good", 0), counts.get("failed", 0)
@@ -125,6 +142,47 @@ class CohortView(Widget):
             )
         source = "cohort.steps.clear()" if self.node is None else f"cohort.at({self.node})"
         return f'{source}.select("execution_id", "step_number", "outcome")'
+
+    @property
+    def opened(self) -> Any:
+        """The widget below; None before a run was opened."""
+        return self._opened
+
+    def show(self, run: str, step: int | None = None) -> CohortView:
+        """Show a run below, at a step, as a click on it does.
+
+        Parameters
+        ----------
+        run
+            Id of the run.
+        step
+            Number of the step; None: the first.
+
+        Raises
+        ------
+        LookupError
+            The cohort has no such run, or the run no such step.
+        TypeError
+            The cohort was made of frames without a store, and no ``on_open`` was given.
+        """
+        named = self.cohort.runs.filter(pl.col("execution_id") == run)
+        if named.is_empty():
+            raise LookupError(f"This cohort has no run {run!r}; cohort.runs lists those it has.")
+        if self._on_open is None:
+            raise TypeError(
+                "This cohort was made of frames, so there is no store to replay its runs from: give on_open=."
+            )
+        shown = self._on_open(run, step)
+        with self.hold_sync():
+            if isinstance(shown, anywidget.AnyWidget):
+                self._opened = shown
+            self._place = {"run": run, "name": one_line(named["name"][0] or "", 80), "step": step}
+        return self
+
+    def _play(self, run: str, step: int | None) -> ReplayPlayer:
+        """One player for all runs: what is watched in it, its tab and its speed stay."""
+        cursor = self.cohort.replay(run, step)
+        return self._opened.show(cursor) if isinstance(self._opened, ReplayPlayer) else ReplayPlayer(cursor)
 
     def static_html(self) -> str:
         """The sentence, the divergences as a table, and the graph as a list of steps with bars."""
@@ -182,6 +240,7 @@ class CohortView(Widget):
             "good": self.n_good,
             "failed": self.n_failed,
             "left_out": self.cohort.runs.height - self.n_good - self.n_failed,
+            "can_open": self._on_open is not None,
             "divergences": [self._divergence(row) for row in self.cohort.divergences.iter_rows(named=True)],
         }
 
@@ -192,5 +251,10 @@ class CohortView(Widget):
     def _handlers(self) -> dict[str, Any]:
         return {
             "runs": self._runs.page,
+            "open": self._answer_open,
             "code": lambda: {"code": self.code, "n": self.selected.height},
         }
+
+    def _answer_open(self, run: str, step: int | None) -> dict[str, Any]:
+        self.show(run, step)
+        return {"is_shown": self._opened is not None}

@@ -161,8 +161,13 @@ class ReplayPlayer(Widget):
             raise TypeError("goto takes a row with a step_number (and execution_id), as bench.find(…) gives them.")
         run = row.get("execution_id")
         if run is not None and run not in set(self.replay.steps["execution_id"]):
-            self._show(self.replay.on(str(run)), 0)
+            self.show(self.replay.on(str(run)))
         return self.seek(row["step_number"])
+
+    def show(self, replay: ReplayCursor) -> ReplayPlayer:
+        """Show another cursor, of this run or another, where it stands."""
+        self._show(replay, replay.position)
+        return self
 
     def refresh(self) -> ReplayPlayer:
         """Read the run again: steps that came since, notes and branches that others made."""

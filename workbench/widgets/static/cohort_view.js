@@ -9,6 +9,7 @@ import { barOf, fitCanvas, paintCohort, paintCohortMap } from "./_lib/cohort_pai
 import { differenceWords, divergenceWords, nodeSpoken, nodeWords, pWords, replayCode, runsWords, sidesOf, sidesWords } from "./_lib/cohort_words.js";
 import { emptyState, fill, h, liveRegion, mountRoot, uniqueId } from "./_lib/dom.js";
 import { formatInteger, formatPercent } from "./_lib/format.js";
+import { showWidget } from "./_lib/opened.js";
 import { oneLine } from "./_lib/text.js";
 import { tokens } from "./_lib/theme.js";
 import { minimapPointer } from "./_lib/timeline_input.js";
@@ -30,8 +31,8 @@ const SURE = 0.05;
 const OUTCOMES = ["all", "good", "failed"];
 const HINT = "Arrows walk · Enter lists the runs · N and P: divergences · D: the first · + − zoom · F: all · R: rare steps · O: outcome · Escape. Drag pans; after a click the wheel zooms.";
 
-/** @param {{ model: any, el: HTMLElement }} context */
-function render({ model, el }) {
+/** @param {{ model: any, el: HTMLElement, host?: any }} context */
+function render({ model, el, host }) {
   const head = model.get("_head");
   const mount = mountRoot({ el, model, name: "cohort-view", label: "Cohort: good and failed runs on one graph", themed: () => later() });
   const { root, guard } = mount;
@@ -120,10 +121,21 @@ function render({ model, el }) {
     },
     picked: () => model.get("picked"),
     pick: (ids) => (set({ picked: ids }), sayCode()),
+    open: head.can_open && !wire.offline ? (run, step) => guard(() => openRun(run, step)) : null,
     close: () => guard(clear),
     say: status.say,
   });
-  root.append(summary, bar, h("div", { class: "wb-co-main" }, left, ranking.el), status.el);
+  const openedTitle = h("strong", { class: "wb-co-opened-title" });
+  const openedNote = h("p", { class: "wb-co-opened-note wb-muted", role: "alert" });
+  const openedView = h("div", { class: "wb-co-opened-view" });
+  const opened = h(
+    "div",
+    { class: "wb-co-opened", hidden: true },
+    h("div", { class: "wb-co-runs-head" }, openedTitle, h("span", { class: "wb-spacer" }), button("×", "Close the opened run", () => closeOpened())),
+    openedNote,
+    openedView,
+  );
+  root.append(summary, bar, h("div", { class: "wb-co-main" }, left, ranking.el), opened, status.el);
   left.append(list.el);
 
   function readColors() {
@@ -559,7 +571,39 @@ function render({ model, el }) {
     sayCode();
   }
 
+  // ---- an opened run -----------------------------------------------------------------------------------------------
+  async function openRun(/** @type {string} */ run, /** @type {number | null} */ step) {
+    list.setOpened(run, step);
+    fill(openedNote);
+    try {
+      await wire.request("open", { run, step });
+      await drawOpened();
+      status.say(step === null ? `Opened run ${run}` : `Opened run ${run} at step ${step}`);
+    } catch (error) {
+      fill(openedNote, `This run cannot be opened: ${/** @type {Error} */ (error).message}`);
+      opened.hidden = false;
+    }
+    opened.scrollIntoView({ block: "nearest" });
+  }
+
+  async function drawOpened() {
+    const { run, name, step } = model.get("_place");
+    if (run === undefined) return;
+    list.setOpened(run, step);
+    fill(openedTitle, oneLine(name || run.slice(0, 8), 80), step === null ? null : `, opened at step ${step}`);
+    opened.hidden = false;
+    const isShown = await showWidget(openedView, model.get("_opened"), host);
+    if (!isShown && model.get("_opened")) fill(openedNote, "This host shows no widget in another one. In a cell of its own: view.opened");
+  }
+
+  function closeOpened() {
+    opened.hidden = true;
+    list.setOpened(null, null);
+    (list.el.hidden ? stage : list.list).focus({ preventScroll: true });
+  }
+
   const heard = {
+    _place: () => drawOpened(),
     node: () => {
       const row = selectedRow();
       if (row !== null) (cursor = row), unfoldFor(row), reveal(row);
@@ -597,6 +641,7 @@ function render({ model, el }) {
   drawOutcomes();
   watcher.observe(root);
   showRuns();
+  guard(drawOpened);
 
   return () => {
     for (const [name, hear] of listeners) model.off(name, hear);

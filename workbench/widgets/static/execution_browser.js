@@ -4,6 +4,7 @@ import { fill, h, showError } from "./_lib/dom.js";
 import { cellText, facetButton, filterLabel, rangeFilter } from "./_lib/run_filters.js";
 import { makeGrid } from "./_lib/run_grid.js";
 import { mountRuns } from "./_lib/run_model.js";
+import { showWidget } from "./_lib/opened.js";
 import { kernelRows, localRows } from "./_lib/rows.js";
 import { readTable } from "./_lib/table.js";
 import { connectWire, NoKernelError } from "./_lib/wire.js";
@@ -259,15 +260,7 @@ function render({ model, el, host }) {
       if (!(error instanceof NoKernelError)) showError(root, error);
     }
   }
-  async function drawOpened() {
-    const reference = model.get("_opened");
-    if (!reference || !host?.getWidget) return;
-    await mount.guard(async () => {
-      const child = await host.getWidget(reference);
-      opened.replaceChildren();
-      await child.render({ el: opened });
-    });
-  }
+  const drawOpened = () => mount.guard(() => showWidget(opened, model.get("_opened"), host));
 
   // ------------------------------------------------------------------------------------------------------- keep it true
   async function refresh() {

@@ -98,15 +98,18 @@ function rates(row) {
 }
 
 /**
- * The runs behind a step or a divergence, to tick.
+ * The runs behind a step or a divergence, to open and to tick.
  * @param {{ load: (start: number) => Promise<{ rows: any[], total: number }>, picked: () => string[], pick: (ids: string[]) => void,
- *   close: () => void, say: (text: string) => void }} options
+ *   open: ((run: string, step: number | null) => void) | null, close: () => void, say: (text: string) => void }} options
+ *   `open`: show a run at a step (null: its first); null where there is nothing to show runs from: then a click ticks
  */
-export function runList({ load, picked, pick, close, say }) {
+export function runList({ load, picked, pick, open, close, say }) {
   let turn = 0;
   /** @type {any[]} */ let rows = [];
   let total = 0;
   let current = 0;
+  /** @type {{ run: string | null, step: number | null }} */
+  let opened = { run: null, step: null };
   const title = h("div", { class: "wb-co-runs-title" });
   const note = h("span", { class: "wb-muted wb-small" });
   const code = h("code", { class: "wb-co-code", tabindex: "0", "aria-label": "Python of this selection" });
@@ -153,18 +156,41 @@ export function runList({ load, picked, pick, close, say }) {
     tick(now.includes(id) ? now.filter((x) => x !== id) : [...now, id]);
   }
 
+  /** Open a run; one that is open goes on to the next of its steps here. */
+  function show(/** @type {number} */ at, /** @type {number | undefined} */ step = undefined) {
+    const { id, steps } = rows[at];
+    const next = opened.run === id ? steps[(steps.indexOf(opened.step) + 1) % steps.length] : steps[0];
+    current = at;
+    open?.(id, step ?? next ?? null);
+  }
+
+  function stepOf(/** @type {any} */ row, /** @type {number} */ at, /** @type {number} */ step) {
+    const isOpen = opened.run === row.id && opened.step === step;
+    const click = (/** @type {Event} */ event) => (event.stopPropagation(), show(at, step));
+    return h("span", { class: `wb-co-step${isOpen ? " wb-co-open" : ""}`, data: { step: String(step) }, on: open ? { click } : {} }, String(step));
+  }
+
   function item(/** @type {any} */ row, /** @type {number} */ at) {
     const on = picked().includes(row.id);
     const failed = row.outcome === "failed";
-    const steps = row.steps.length ? `step ${row.steps.join(", ")}` : "before its first step";
+    const isOpen = row.id === opened.run;
+    const place = row.steps.length ? `at step ${row.steps[0]}` : "at its beginning";
+    const steps = row.steps.length ? ["step ", row.steps.map((/** @type {number} */ step) => [stepOf(row, at, step), " "])] : "before its first step";
+    const ticks = (/** @type {Event} */ event) => (event.stopPropagation(), toggle(at));
     return h(
       "div",
-      { class: `wb-co-run${at === current ? " wb-co-current" : ""}`, role: "option", id: `${listId}-${at}`, "aria-selected": String(on), data: { run: row.id }, title: replayCode(row.id, row.steps[0]), on: { click: () => toggle(at) } },
-      h("span", { class: "wb-co-tick", "aria-hidden": "true" }, on ? "☑" : "☐"),
+      {
+        class: `wb-co-run${at === current ? " wb-co-current" : ""}${isOpen ? " wb-co-run-open" : ""}`,
+        role: "option", id: `${listId}-${at}`, "aria-selected": String(on), "aria-current": isOpen ? "true" : null, data: { run: row.id },
+        title: open ? `Open ${place} (Enter)` : replayCode(row.id, row.steps[0]),
+        on: { click: () => (open ? show(at) : toggle(at)) },
+      },
+      h("span", { class: "wb-co-tick", "aria-hidden": "true", title: "Tick (Space)", on: { click: ticks } }, on ? "☑" : "☐"),
       h("span", { class: `wb-co-outcome wb-co-${row.outcome}` }, failed ? "✕ failed" : "✓ good"),
       h("span", { class: "wb-co-id wb-mono" }, row.id.slice(0, 8), row.name ? h("span", { class: "wb-muted" }, ` ${oneLine(row.name, 40)}`) : null),
       h("span", { class: "wb-co-steps" }, steps),
       h("span", { class: "wb-co-label" }, oneLine(row.label, 160), row.marks.map((/** @type {string} */ mark) => h("span", { class: "wb-co-mark" }, mark))),
+      open ? h("span", { class: "wb-co-play", "aria-hidden": "true" }, "▶") : null,
     );
   }
 
@@ -173,7 +199,8 @@ export function runList({ load, picked, pick, close, say }) {
     more.hidden = rows.length >= total;
     more.textContent = `show more (${formatInteger(rows.length)} of ${formatInteger(total)})`;
     const n = picked().length;
-    note.textContent = n ? `${runsWords(n)} ticked` : `${runsWords(total)}; tick some to narrow the selection`;
+    const hint = open ? "click one to replay it there, tick some to narrow the selection" : "tick some to narrow the selection";
+    note.textContent = n ? `${runsWords(n)} ticked` : `${runsWords(total)}; ${hint}`;
     failing.disabled = !rows.some((row) => row.outcome === "failed");
     none.disabled = !n;
     if (rows.length) list.setAttribute("aria-activedescendant", `${listId}-${current}`);
@@ -201,6 +228,7 @@ export function runList({ load, picked, pick, close, say }) {
     if (event.ctrlKey || event.metaKey || event.altKey || !rows.length) return;
     const to = { ArrowDown: current + 1, ArrowUp: current - 1, PageDown: current + 8, PageUp: current - 8, Home: 0, End: rows.length - 1 }[event.key];
     if (to !== undefined) current = Math.max(0, Math.min(rows.length - 1, to));
+    else if (event.key === "Enter" && open) show(current);
     else if (event.key === " " || event.key === "Enter") toggle(current);
     else return;
     event.preventDefault();
@@ -229,6 +257,11 @@ export function runList({ load, picked, pick, close, say }) {
       return extend();
     },
     redraw: () => void (el.hidden || draw()),
+    /** Mark the run that is open. @param {string | null} run @param {number | null} step */
+    setOpened(run, step) {
+      opened = { run, step };
+      if (!el.hidden && rows.length) draw();
+    },
     setCode: (/** @type {string} */ text) => void (code.textContent = text),
   };
 }
