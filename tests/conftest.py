@@ -56,6 +56,9 @@ def server() -> Iterator[EmbeddedServer]:
 def _server(home: Path) -> Iterator[EmbeddedServer]:
     server = EmbeddedServer(home)
     server.start()
+    with psycopg.connect(server.url(user="postgres", database="postgres"), autocommit=True) as connection:
+        # Tests drop their databases as the owner, also those that autovacuum is at work in.
+        connection.execute("GRANT pg_signal_backend TO workbench")
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {TEMPLATE}")
     template = Store(Settings.load(database_url=server.url(database=TEMPLATE)), url=server.url(database=TEMPLATE))
@@ -73,8 +76,7 @@ def database_url(server: EmbeddedServer) -> Iterator[str]:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield server.url(database=name)
-    # As the superuser, for autovacuum may be at work in it, which only the superuser may end.
-    with psycopg.connect(server.url(user="postgres", database="postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
