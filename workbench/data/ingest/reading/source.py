@@ -422,7 +422,7 @@ class Source:
         if BAD_NUMBER in parsed.changed:
             self.is_strict = False
         for change in parsed.changed:
-            self.changed("JSON", f"{change}: {_CHANGES.get(change, 'read as far as it can be')}")
+            self.changed(JSON, f"{change}: {_CHANGES.get(change, 'read as far as it can be')}")
         return parsed
 
     # What became of it
@@ -438,8 +438,15 @@ class Source:
     def own_bytes(self, record: Record) -> bytes | None:
         """The bytes of a line whose value is not what they say, noted; ``None`` where it is."""
         for change in record.changed:
-            self.changed("JSON", f"{change}: the line's own bytes are kept in raw")
+            self.changed(JSON, f"{change}: the line's own bytes are kept in raw")
         return record.data if record.changed else None
+
+    @property
+    def n_mended(self) -> int:
+        """How much of it had to be mended to be read, as far as it was read."""
+        return len(self.damage) + sum(
+            n for note, n in self.notes.items() if (note.kind, note.what) == ("changed", JSON)
+        )
 
     def lost(self, what: str, why: str, n: int = 1) -> None:
         """Note that ``n`` things are not stored."""
@@ -492,6 +499,7 @@ class Source:
             raise self._unreadable(error) from error
 
 
+JSON = "JSON"  # of what is noted: text that is no JSON by the letter
 _UTF16 = Note("changed", "text", "decoded from UTF-16, stored as UTF-8")
 _CHANGES = {
     DUPLICATE_KEY: "the last value of a key is kept",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 import psycopg
@@ -144,8 +144,11 @@ class Incoming:
         return self._connection.execute(sql.SQL(cast(Any, text)).format(**self._parts), values or None)
 
 
-def upsert_execution(connection: psycopg.Connection, row: Sequence[Any]) -> bool:
-    """Write a row of ``agent_executions``, in the order of ``EXECUTION_COLUMNS``, where it differs; whether it did."""
+def upsert_execution(connection: psycopg.Connection, row: Sequence[Any], *, is_whole: bool = False) -> bool:
+    """Write a row of ``agent_executions``, in the order of ``EXECUTION_COLUMNS``, where it differs; whether it did.
+
+    ``is_whole``: it follows from all lines of the run. A total that a part of them reported counts no more.
+    """
     table = agent_executions
     query = sql.SQL(
         "INSERT INTO {table} AS old ({columns}) VALUES ({values}) ON CONFLICT (id) DO UPDATE SET {assign}, "
@@ -158,7 +161,7 @@ def upsert_execution(connection: psycopg.Connection, row: Sequence[Any]) -> bool
             sql.SQL("%s::jsonb") if isinstance(table.c[name].type, sa.JSON) else sql.SQL("%s")
             for name in EXECUTION_COLUMNS
         ),
-        **_assignments(EXECUTION_COLUMNS),
+        **_assignments(EXECUTION_COLUMNS, but={"reported"} if is_whole else ()),
     )
     return connection.execute(query, row).rowcount > 0
 
@@ -172,14 +175,15 @@ def column_names(names: Iterable[str]) -> sql.Composable:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def _assignments(names: Iterable[str]) -> dict[str, sql.Composable]:
-    """The parts of an upsert: what is set, and the old and new values that are compared."""
+def _assignments(names: Iterable[str], *, but: Collection[str] = ()) -> dict[str, sql.Composable]:
+    """The parts of an upsert: what is set, and the old and new values that are compared; of ``but`` nothing is kept."""
     values = [name for name in names if name not in _IDENTITY]
+    new = {name: sql.Identifier("excluded", name) if name in but else _new(name) for name in values}
     comma = sql.SQL(", ")
     return {
-        "assign": comma.join(sql.SQL("{} = {}").format(sql.Identifier(name), _new(name)) for name in values),
+        "assign": comma.join(sql.SQL("{} = {}").format(sql.Identifier(name), new[name]) for name in values),
         "old": comma.join(sql.Identifier("old", name) for name in values),
-        "new": comma.join(map(_new, values)),
+        "new": comma.join(new.values()),
     }
 
 

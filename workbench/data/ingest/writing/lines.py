@@ -30,6 +30,7 @@ class Lines:
         self._parts: list[tuple[bytes, array[int]]] = []
         self._ids: dict[str, list[int]] = {}  # id → the lines that have it
         self._above: dict[int, str] = {}
+        self._torn: set[int] = set()  # lines with a hole, as a crash leaves it
 
     def __enter__(self) -> Lines:
         return self
@@ -59,6 +60,8 @@ class Lines:
             self._ids.setdefault(line.own, []).append(number)
         if line.above is not None:
             self._above[number] = line.above
+        if b"\0" in line.data:
+            self._torn.add(number)
         return number
 
     def write(self, out: BinaryIO) -> None:
@@ -72,20 +75,22 @@ class Lines:
             out.write(self._file.read(self._ends[number + 1] - self._ends[number]))
 
     def _unite(self) -> None:
-        """Let a line that files tell differently be one: as the file that goes on longest tells it.
+        """Let a line that files tell differently be one: as the file that goes on longest tells it, whole if any does.
 
         Where one file has several lines of an id, that is no other version but another line.
         """
         several = {number: own for own, lines in self._ids.items() if len(lines) > 1 for number in lines}
-        told: dict[str, list[tuple[float, bytes, int]]] = {}
+        told: dict[str, list[tuple[bool, float, bytes, int]]] = {}
         for digest, part in self._parts:
             end = max((at for number in part if (at := self._times[number]) is not None), default=float("-inf"))
             ids = Counter(several[number] for number in part if number in several)
             for number in part:
                 if (own := several.get(number)) is not None:
-                    told.setdefault(own, []).append((end, digest, number) if ids[own] == 1 else (end, b"", -1))
+                    is_sound = number not in self._torn
+                    version = (is_sound, end, digest, number) if ids[own] == 1 else (is_sound, end, b"", -1)
+                    told.setdefault(own, []).append(version)
         chosen = {
-            own: max(versions)[2] for own, versions in told.items() if all(number >= 0 for *_, number in versions)
+            own: max(versions)[-1] for own, versions in told.items() if all(number >= 0 for *_, number in versions)
         }
         if not chosen:
             return

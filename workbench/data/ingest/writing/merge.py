@@ -7,7 +7,7 @@ What is never done is to take away events: an older copy of a session, read afte
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -46,10 +46,21 @@ class Merger:
         The very bytes of this file were ingested before: a run that is there with all its events is left as it is.
         Two files that tell one run a little differently (a log and its copy in another layout) would otherwise
         overwrite each other at every ingest.
+    damage
+        How much of this file was found damaged so far.
     """
 
-    def __init__(self, connection: psycopg.Connection, maker: RowMaker, joiner: Joiner, *, is_reread: bool) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        maker: RowMaker,
+        joiner: Joiner,
+        *,
+        is_reread: bool,
+        damage: Callable[[], int],
+    ) -> None:
         self._joiner = joiner
+        self._damage = damage
         self._is_reread = is_reread
         self._connection = connection
         self._maker = maker
@@ -66,10 +77,12 @@ class Merger:
         self._events.fill(chain.from_iterable(map(self._maker.events, runs.values())))
         seen = self._events.compare(list(runs))
         grown, parts, copies, poorer = [], [], [], self._poorer(runs)
+        alike = [execution for execution in runs if not any(seen.get(execution, ()))]
+        poorer |= self._less_sound(alike)
         for execution in runs:
             unknown, missing, older, newer = seen.get(execution, (0, 0, 0, 0))
             if not missing and not older and not unknown and not newer and execution in poorer:
-                continue  # the same steps, and states are missing: a damaged copy takes nothing away
+                continue  # the same steps, and some of what they say is gone: a damaged copy takes nothing away
             if not missing and not older:
                 grown.append(execution)
             elif unknown or newer:
@@ -92,7 +105,11 @@ class Merger:
         self._snapshots.fill(chain.from_iterable(map(maker.snapshots, runs.values())))
         stale = self._snapshots.delete_stale(list(runs))
         snapshots_new, snapshots_updated = self._snapshots.upsert(list(runs))
-        executions_updated = sum(upsert_execution(self._connection, maker.execution(run)) for run in runs.values())
+        # Of a file by lines that has all stored steps, or is made of all files, nothing is told elsewhere.
+        executions_updated = sum(
+            upsert_execution(self._connection, maker.execution(run), is_whole=self._joiner.can_join)
+            for run in runs.values()
+        )
         updated = events_updated + snapshots_updated + stale + executions_updated
         return Merged(Counts(0, events_new, snapshots_new), updated)
 
@@ -128,6 +145,14 @@ class Merger:
         stored = self._connection.execute(_STORED_STATES, [list(recorded)]) if recorded else ()
         return {execution for execution, n in stored if n > recorded[execution]}
 
+    def _less_sound(self, executions: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        """The runs that another file holds too, of which less is damaged than of this one."""
+        executions, own = list(executions), self._damage()
+        if not own or not executions:
+            return set()
+        about = {"runs": executions, "own": self._maker.import_id, "n_damaged": own}
+        return {execution for (execution,) in self._connection.execute(_SOUNDER, about)}
+
     def _lacks_states(self, execution: uuid.UUID, run: Run, n_stored: int) -> bool:
         """Whether states of a run are gone from the store.
 
@@ -142,6 +167,15 @@ class Merger:
 
 _STORED_EVENTS = """
 SELECT execution_id, array_agg(id::text) FROM workbench.observability_events WHERE execution_id = ANY(%s) GROUP BY 1
+"""
+
+# What is damaged is told by the report: lines that are none, and JSON that had to be mended to be read.
+_SOUNDER = """
+SELECT held.execution_id FROM workbench.import_runs AS held
+JOIN workbench.imports AS import ON import.id = held.import_id
+WHERE held.execution_id = ANY(%(runs)s) AND import.id IS DISTINCT FROM %(own)s AND import.report ? 'n_bad'
+  AND (import.report->>'n_bad')::bigint + (SELECT coalesce(sum((item->>'count')::bigint), 0)
+    FROM jsonb_array_elements(import.report->'changed') AS item WHERE item->>'what' = 'JSON') < %(n_damaged)s
 """
 
 _STORED_STATES = """

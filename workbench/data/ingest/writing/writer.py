@@ -103,7 +103,12 @@ class Writer:
         self.is_first = is_live or self._begin()
         self._rebuilt = rebuilt
         joiner = Joiner(connection, reader, source, self._import)
-        self._merger = Merger(connection, self._maker, joiner, is_reread=not self.is_first and rebuilt is None)
+        is_reread = not self.is_first and rebuilt is None
+        self._merger = Merger(connection, self._maker, joiner, is_reread=is_reread, damage=self._damage)
+
+    def _damage(self) -> int:
+        """How much of the file was found damaged so far."""
+        return self._n_bad + self._source.n_mended
 
     def _begin(self) -> bool:
         """Begin the record of the import; whether these bytes were never imported before."""
@@ -224,13 +229,9 @@ class Writer:
         self._write_new([run for execution, run in runs.items() if execution not in known])
 
     def _write_tasks(self, runs: Iterable[Run]) -> None:
-        tasks = {run.task.source_id: run.task for run in runs if run.task is not None}
+        tasks = {self._maker.task(run.task): None for run in runs if run.task is not None}
         if tasks:
-            self._connection.cursor().executemany(
-                f"INSERT INTO workbench.tasks ({', '.join(TASK_COLUMNS)}) "
-                "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s) ON CONFLICT (source, source_id) DO NOTHING",
-                [self._maker.task(task) for task in tasks.values()],
-            )
+            self._connection.cursor().executemany(_TASK, tasks)
 
     def _write_new(self, runs: list[Run]) -> None:
         if not runs:
@@ -314,3 +315,17 @@ class Writer:
             changed=tuple(notes["changed"]),
             lost=tuple(notes["lost"]),
         )
+
+
+# Runs that tell a task differently: the fuller telling stays, whichever is read first; one changed by hand stays too.
+_FULLNESS = (
+    "length({0}.metadata::text) + coalesce(length({0}.description), 0), "
+    '(concat_ws(chr(10), {0}.title, {0}.description, {0}.metadata::text)) COLLATE "C"'
+)
+_TASK = f"""
+INSERT INTO workbench.tasks AS old ({", ".join(TASK_COLUMNS)}) VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s)
+ON CONFLICT (source, source_id) DO UPDATE SET title = excluded.title, description = excluded.description,
+  metadata = excluded.metadata, import_id = excluded.import_id
+WHERE old.row_version = 1 AND old.import_id IS NOT NULL
+  AND ({_FULLNESS.format("excluded")}) > ({_FULLNESS.format("old")})
+"""
