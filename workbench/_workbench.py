@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .data.export.disclosure import Disclosure
     from .data.frames.load import Frames
     from .data.ingest import FileReport, IngestReport
+    from .data.ingest.prune import Pruned
     from .data.ingest.undo import Undo
     from .data.ingest.watch import Watch
     from .data.store.engine import Store
@@ -428,6 +429,13 @@ class Workbench:
         from .replay.branches import rollback
 
         return rollback(self.store, self.frames.run_id(run), step, reason=reason)
+
+    def prune(self, run: Any, **given: Any) -> Pruned:
+        """Leave out stored states that nobody needs any more. See :func:`workbench.data.ingest.prune.prune`."""
+        from .data.frames.runs import run_ids
+        from .data.ingest.prune import prune
+
+        return prune(self.frames, run_ids(self.frames.transport, run), **given)
 
     def rerun(self, run: Any, agent: Any, **given: Any) -> Rerun:
         """Run an agent again from a step of a run. See :func:`workbench.replay.rerun.rerun.rerun`."""

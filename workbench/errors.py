@@ -12,6 +12,7 @@
     │   ├── ReadOnlyError (PermissionError)   a write was asked of a read-only connection
     │   └── QueryError (ValueError)           the database refused a query
     ├── NotFoundError (LookupError)           no record with that id or name
+    │   └── PrunedError                       the state was stored once, and was pruned
     ├── ConflictError (RuntimeError)          the record changed since it was read, or exists already
     ├── InvalidRecordError (ValueError)       fields that do not validate; `.fields` names each
     ├── IngestError (ValueError)              a path or file that cannot be read as agent history
@@ -84,6 +85,13 @@ class QueryError(StoreError, ValueError):
 
 class NotFoundError(WorkbenchError, LookupError):
     """No record with that id or name."""
+
+
+class PrunedError(NotFoundError):
+    """The state after a step was stored once, and was pruned; ``first_step`` to ``last_step`` have none any more."""
+
+    first_step: int
+    last_step: int
 
 
 class ConflictError(WorkbenchError, RuntimeError):

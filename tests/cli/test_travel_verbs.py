@@ -1,4 +1,4 @@
-"""`fork`, `rollback`, `branches`, `notes`, `note`: going back in a run from a shell."""
+"""`fork`, `rollback`, `branches`, `notes`, `note`, `prune`: going back in a run from a shell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from answer import Answer
+
+import workbench
 
 
 def test_a_run_is_forked_with_an_edited_state(ask: Callable[..., Answer], runs: list[str], tmp_path: Path) -> None:
@@ -54,3 +56,23 @@ def test_steps_are_noted(ask: Callable[..., Answer], runs: list[str]) -> None:
     assert [row["kind"] for row in json.loads(ask("notes", runs[0], "--json").out)] == ["checkpoint", "note", "pin"]
     assert "\x1b" not in ask("notes", runs[0]).out
     assert "exclude each other" in both.err
+
+
+def test_states_are_pruned_after_a_look(ask: Callable[..., Answer], bench: workbench.Workbench) -> None:
+    """A dry run says what would go; then it goes, and a state that is gone is refused with what is there."""
+    with bench.record(agent_type="clerk") as recording:
+        for number in range(12):
+            recording.event("message", role="user", text="x")
+            recording.step({"n": number})
+    run = str(recording.id)
+
+    seen = ask("prune", run, "--every", "5", "--dry-run")
+    done = ask("prune", run[:8], "--every", "5", "--json").json
+
+    assert seen.out.startswith("Would remove 8 of 12 states of 1 run")
+    assert (done["n_removed"], done["n_kept"], done["is_preview"]) == (8, 4, False)
+    assert [row["step_number"] for row in done["plan"] if row["is_kept"]] == [0, 5, 10, 11]
+    assert ask("state", run, "5").json == {"n": 5}
+    refused = ask("state", run, "7")
+    assert (refused.code != 0, "steps 6 to 9 were pruned" in refused.err) == (True, True)
+    assert "Say which states may go" in ask("prune", run).err

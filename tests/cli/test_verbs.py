@@ -23,7 +23,7 @@ VERBS = {
     "sql", "tree", "doctor", "tasks", "environments", "db", "costs", "export",
     "imports", "quarantine", "retry", "undo", "deliver", "bundle", "secrets", "watch",
     "origin", "context", "find", "cohort", "suspects", "fork", "rollback", "branches", "note", "notes",
-    "to-pytest",
+    "prune", "to-pytest",
 }  # fmt: skip
 
 

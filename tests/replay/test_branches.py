@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import workbench as wb
+from workbench._delta import apply
 from workbench.data.store.course import realign
-from workbench.errors import ConfigurationError, NotFoundError, PatchError
+from workbench.errors import ConfigurationError, ConflictError, NotFoundError, PatchError, PrunedError
 from workbench.replay.branches import make_head
 
 
@@ -259,18 +262,31 @@ def test_notes_hang_on_the_step_and_show_in_every_branch(bench):
 
 
 class Branching(RuleBasedStateMachine):
-    """Forks, rolls back and edits at random; a model that only copies says what every state must be."""
+    """Forks, rolls back, edits and prunes at random; a model that only copies says what every state must be."""
 
     bench: wb.Workbench
+    n_done: int = 0  # rules that ran
 
     @initialize(n_steps=st.integers(1, 12))
     def begin(self, n_steps):
         run = recorded(self.bench, n_steps)
         self.states = {run: [self.bench.state(run, step) for step in range(n_steps)]}
+        self.owners = {run: [run] * n_steps}  # who holds the state of each step
+        self.needed = set()  # (run, step) that something hangs on
+        self.gone = set()  # (run, step) that were pruned
 
     def pick(self, data):
         run = data.draw(st.sampled_from(sorted(self.states)))
         return run, data.draw(st.integers(0, len(self.states[run]) - 1))
+
+    def is_gone(self, run, step):
+        return (self.owners[run][step], step) in self.gone
+
+    def branched(self, made, run, step, state):
+        self.states[made] = [*self.states[run][:step], state]
+        self.owners[made] = [*self.owners[run][:step], made]
+        self.needed |= {(self.owners[run][step], step), (made, step)}
+        type(self).n_done += 1
 
     @rule(
         data=st.data(),
@@ -279,42 +295,102 @@ class Branching(RuleBasedStateMachine):
     def fork(self, data, edited):
         run, step = self.pick(data)
         given = {} if edited is None else {"state": edited}
+        if self.is_gone(run, step):
+            with pytest.raises(PrunedError):
+                self.bench.fork(run, step, **given)
+            return
         made = str(self.bench.fork(run, step, **given))
-        self.states[made] = [*self.states[run][:step], self.states[run][step] if edited is None else edited]
+        self.branched(made, run, step, self.states[run][step] if edited is None else edited)
+
+    @rule(data=st.data(), value=st.integers() | st.text(max_size=3))
+    def edit(self, data, value):
+        """A fork whose state a patch changes, made by a cursor."""
+        run, step = self.pick(data)
+        if self.is_gone(run, step) or not isinstance(self.states[run][step], dict):
+            return
+        patch = [{"op": "add", "path": "/edited", "value": (value % 2**53) if isinstance(value, int) else value}]
+        made = self.bench.replay(run).seek(step).fork(patch=patch).id
+        self.branched(made, run, step, apply(self.states[run][step], patch))
 
     @rule(data=st.data())
     def rollback(self, data):
         run, step = self.pick(data)
-        head = str(self.bench.rollback(run, step))
         if step == len(self.states[run]) - 1:
-            assert head == run
+            assert str(self.bench.rollback(run, step)) == run
+            head = run
+        elif self.is_gone(run, step):
+            return
         else:
-            self.states[head] = self.states[run][: step + 1]
+            head = str(self.bench.rollback(run, step))
+            self.branched(head, run, step, self.states[run][step])
         heads = self.bench.branches(run).filter("is_head")["id"].to_list()
         assert heads == [head]
+
+    @rule(data=st.data())
+    def note(self, data):
+        run, step = self.pick(data)
+        self.bench.note(run, step, text="look here")
+        if not self.is_gone(run, step):
+            owner = self.owners[run][step]
+            # Of the step that it was forked at, a fork has a state and the run that it left the note.
+            self.needed |= {(owner, step)} | {(other, step) for other in self.states if owner == other}
+
+    @rule(
+        data=st.data(),
+        every=st.none() | st.integers(2, 6),
+        last=st.none() | st.integers(1, 4),
+        before=st.none() | st.integers(1, 12),
+        abandoned=st.booleans(),
+        is_preview=st.booleans(),
+    )
+    def prune(self, data, every, last, before, abandoned, is_preview):
+        run, _ = self.pick(data)
+        rule = {"every": every, "last": last, "before": before, "abandoned": abandoned}
+        try:
+            done = self.bench.prune(run, **rule, dry_run=is_preview)
+        except (ConfigurationError, ConflictError):
+            return
+        gone = {(row[0], row[1]) for row in done.plan.filter(~pl.col("is_kept")).iter_rows()}
+        assert not gone & self.needed
+        assert not {(one, len(states) - 1) for one, states in self.states.items()} & gone
+        assert done.n_removed == len(gone)
+        if not is_preview:
+            self.gone |= gone
+            type(self).n_done += 1
 
     @invariant()
     def every_state_is_as_the_model_has_it(self):
         for run, states in getattr(self, "states", {}).items():
-            assert [self.bench.state(run, step) for step in range(len(states))] == states
             replay = self.bench.replay(run)
-            assert [json.loads(json.dumps(cursor.state)) for cursor in replay.play()] == states
+            seen = [json.loads(json.dumps(self.known(lambda: cursor.state))) for cursor in replay.play()]  # noqa: B023
+            told = [self.known(lambda: self.bench.state(run, step)) for step in range(len(states))]  # noqa: B023
+            expected = ["pruned" if self.is_gone(run, step) else state for step, state in enumerate(states)]
+            assert told == expected
+            assert seen == expected
+
+    def known(self, ask):
+        try:
+            return ask()
+        except PrunedError:
+            return "pruned"
 
 
-def test_any_sequence_of_forks_and_rollbacks_keeps_every_state(bench):
-    """A state machine of forks, edits and rollbacks against plain copies."""
+def test_any_sequence_of_forks_edits_rollbacks_and_prunes_keeps_every_state(bench):
+    """A state machine against plain copies of whole states: what is not pruned is exact, what is pruned is refused."""
 
     class Bound(Branching):
         pass
 
     Bound.bench = bench
+    examples, steps = map(int, os.environ.get("WORKBENCH_BRANCHES", "15 8").split())
     Bound.TestCase.settings = settings(
-        max_examples=15,
-        stateful_step_count=8,
+        max_examples=examples,
+        stateful_step_count=steps,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     Bound.TestCase().runTest()
+    print(f"{Bound.n_done} forks, edits, rollbacks and prunes")
 
 
 def test_forks_move_along_with_the_step_they_hang_on(bench):

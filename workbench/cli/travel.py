@@ -1,4 +1,4 @@
-"""Verbs that go back in a run: fork, rollback, branches, notes."""
+"""Verbs that go back in a run: fork, rollback, branches, notes; and prune, which lets go of its states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Step = Annotated[int, typer.Argument(min=0, help="Number of a step.", metavar="S
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (fork, rollback, branches, notes, note):
+    for verb in (fork, rollback, branches, notes, note, prune):
         app.command()(verb)
 
 
@@ -123,6 +123,28 @@ def note(
     if shell.json:
         return shell.dump({"id": made})
     return print(made)
+
+
+def prune(
+    ctx: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Ids of runs, or the first characters of them.", metavar="RUN...")],
+    every: Annotated[int | None, typer.Option(min=2, help="Keep the first state in each N steps.", metavar="N")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Keep the last N states of each run.", metavar="N")] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, help="Only states of steps before this one go.", metavar="STEP")
+    ] = None,
+    abandoned: Annotated[
+        bool, typer.Option("--abandoned", help="What a rollback left behind, in all branches, and nothing else.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+) -> None:
+    """Leave out stored states. Events, checkpoints, noted steps, forks and the last state of a run always stay."""
+    shell: Shell = ctx.obj
+    with shell.bench() as bench:
+        done = bench.prune(runs, every=every, last=last, before=before, abandoned=abandoned, dry_run=dry_run)
+    if shell.json:
+        return shell.dump(done.as_dict())
+    return print(done)
 
 
 def _document(file: Path) -> Any:

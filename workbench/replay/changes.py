@@ -8,14 +8,16 @@ no change of it. Rows are read from the newest keyframe back, as many as it take
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from workbench._delta import apply, diff, same
-from workbench.data.store.snapshots import rebuild
+from workbench.data.store.pruned import gaps
+from workbench.data.store.snapshots import chain_to, rebuild
 from workbench.errors import NotFoundError
 from workbench.replay.paths import find, keys_of, located, pointer
 
@@ -43,6 +45,8 @@ class Change:
         Where it stood then.
     is_first
         It is there from the first snapshot that is kept on: it was given at this step, or before.
+    is_pruned
+        The states right before this step were pruned: it was given at this step, or at one of theirs.
     is_edit
         Nothing that happened changed it: who forked the run gave it.
     """
@@ -53,6 +57,7 @@ class Change:
     value: Any
     is_first: bool = False
     is_edit: bool = False
+    is_pruned: bool = False
 
 
 def last_change(store: Store, lineage: Sequence[tuple[str, int]], keys: Sequence[str]) -> Change:
@@ -67,7 +72,18 @@ def last_change(store: Store, lineage: Sequence[tuple[str, int]], keys: Sequence
     ------
     NotFoundError
         There is no value at `keys`, or no snapshot.
+    PrunedError
+        The state to look into was pruned.
     """
+    with store.raw() as connection:
+        chain_to(connection, *lineage[0])
+    change = _last_change(store, lineage, keys)
+    with store.raw() as connection:
+        gone = gaps(connection, [change.run]).get(uuid.UUID(change.run), [])
+    return replace(change, is_pruned=any(gap.last_step == change.step_number - 1 for gap in gone))
+
+
+def _last_change(store: Store, lineage: Sequence[tuple[str, int]], keys: Sequence[str]) -> Change:
     trail: _Trail | None = None
     last: tuple[str, int] | None = None
     for run, rows in _chains(store, lineage):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,9 +13,10 @@ import polars as pl
 
 from workbench._delta import Patch, apply, diff, same
 from workbench._predicates import parse
+from workbench._predicates.nodes import State
 from workbench.data.secrets.known import cleared
 from workbench.data.store.course import course
-from workbench.errors import ConfigurationError, NotFoundError
+from workbench.errors import ConfigurationError, NotFoundError, PrunedError
 
 from . import branches, notes
 from .restore import restored
@@ -89,7 +90,13 @@ class Replay:
 
     @property
     def state(self) -> Any:
-        """What the agent's state was after this step; ``None`` where none is known. Shared: copy it before a change."""
+        """What the agent's state was after this step; ``None`` where none is known. Shared: copy it before a change.
+
+        Raises
+        ------
+        PrunedError
+            It was pruned: see ``bench.prune()``.
+        """
         return self._state_at(self.step_number)
 
     @property
@@ -255,8 +262,8 @@ class Replay:
             A JSON pointer, like ``/cart/total``; the whole state where it is left out.
         """
         found, before = [], None
-        for step in self._numbers:
-            now = self._states.at(step)
+        for place, step in enumerate(self._numbers):
+            now = self._last_known(place)
             if now is not before and not same(value_at(now, path), value_at(before, path)):
                 found.append(step)
             before = now
@@ -407,6 +414,15 @@ class Replay:
             return cleared(self._frames.store, orjson.loads(orjson.dumps(state)))  # it clears in place
         return state
 
+    def _last_known(self, place: int) -> Any:
+        """The state after a step, or the last one before it that was not pruned."""
+        while place >= 0:
+            try:
+                return self._states.at(self._numbers[place])
+            except PrunedError as gone:
+                place = bisect_left(self._numbers, gone.first_step) - 1
+        return None
+
     def _found(self, step: int) -> int:
         if step in self._numbers:
             return step
@@ -423,10 +439,15 @@ class Replay:
         asked = parse(predicate) if isinstance(predicate, str) else predicate
         row = self._frames.executions(ids=[self.id]).row(0, named=True)
         matcher, found = asked.watch(row), set()
+        asks_states = any(isinstance(column, State) for column in asked.columns())
         events = self._frames.course(self.id).partition_by("step_number", as_dict=True)
         for number in self._numbers:
             told = events[number,].to_dicts() if (number,) in events else None
-            if matcher.feed(number, told, self._states.at(number)):
+            try:
+                holds = matcher.feed(number, told, self._states.at(number))
+            except PrunedError:  # what it says of events counts; of a state that is gone it can say nothing
+                holds = matcher.feed(number, told) and not asks_states
+            if holds:
                 found.add(number)
         return found
 
@@ -448,8 +469,8 @@ class Replay:
 
     def _change(self, path: str, places: range, where: str) -> Self:
         for place in places:
-            before = None if place == 0 else self._states.at(self._numbers[place - 1])
-            now = self._states.at(self._numbers[place])
+            before = None if place == 0 else self._last_known(place - 1)
+            now = self._last_known(place)
             if now is not before and not same(value_at(now, path), value_at(before, path)):
                 self.position = place
                 return self

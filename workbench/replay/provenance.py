@@ -119,6 +119,7 @@ def _changed(frames: Frames, change: Change) -> Row:
     event = events.row(0, named=True) if events.height else dict.fromkeys(columns)
     place = pointer(change.keys)
     text = "there from the first snapshot that is kept on" if change.is_first else None
+    text = "or at a step before: the states before this one were pruned" if change.is_pruned else text
     source = "state edit" if change.is_edit else "state change"
     return Row(
         0, place, source, change.run, change.step_number, event["id"], event["event_type"], event["name"],

@@ -12,6 +12,7 @@ from workbench.data.store.snapshots import block_around, check_step
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
+    from workbench.data.store.pruned import Gap
 
 _AHEAD = 256  # steps behind the one asked for that are read with it
 _BLOCKS = 4  # kept, each a few times the weight of one whole state
@@ -35,16 +36,18 @@ class States:
         ------
         NotFoundError
             The run has no such step.
+        PrunedError
+            The state was pruned.
         """
-        block = next((one for one in self._blocks if one.first <= step <= one.last), None)
+        block = next((one for one in self._blocks if one.holds(step)), None)
         if block is None:
             with self._store.raw() as connection:
-                rows = block_around(connection, self._run, step, ahead=_AHEAD)
+                rows, gaps = block_around(connection, self._run, step, ahead=_AHEAD)
                 if not rows or rows[-1][0] < step:
                     check_step(connection, self._run, step)
             if not rows:
                 return None
-            block = _Block(rows)
+            block = _Block(rows, gaps)
             self._blocks = [block, *self._blocks[: _BLOCKS - 1]]
         return block.at(step)
 
@@ -52,14 +55,20 @@ class States:
 class _Block:
     """Rows from one keyframe up to the next, parsed and applied as far as they were asked for."""
 
-    def __init__(self, rows: list[tuple[int, int, str]]) -> None:
+    def __init__(self, rows: list[tuple[int, int, str]], gaps: list[Gap]) -> None:
         end = next((n for n, row in enumerate(rows) if n and row[0] == row[1]), None)
         self._rows = rows[:end]
         self._steps = [row[0] for row in self._rows]
         self._states: list[Any] = []
-        self.first = self._steps[0]
+        self._first = self._steps[0]
         # Behind its last row a run that is still running may have got another since.
-        self.last = self._steps[-1] if end is None else rows[end][0] - 1
+        self._last = self._steps[-1] if end is None else rows[end][0] - 1
+        self._gaps = [gap for gap in gaps if gap.last_step >= self._first and gap.first_step <= self._last]
+
+    def holds(self, step: int) -> bool:
+        """Whether the state after a step is one of these."""
+        is_inside = self._first <= step <= self._last
+        return is_inside and not any(gap.first_step <= step <= gap.last_step for gap in self._gaps)
 
     def at(self, step: int) -> Any:
         place = bisect_right(self._steps, step) - 1

@@ -83,6 +83,7 @@ class Facts:
         self._states: dict[str, Coded] = {}
         self._keys: dict[str, Keys] = {}
         self._truth: dict[str, tuple[Keys, Flags]] = {}
+        self._gaps: tuple[Keys, Keys] | None = None
 
     # -- what the predicate asks ---------------------------------------------------------------------------------------
 
@@ -113,7 +114,8 @@ class Facts:
 
         def filled(steps: Steps) -> Flags:
             places = steps.filled(keys)
-            return (places >= 0) & truth[places] if len(truth) else np.zeros(len(places), bool)
+            holds = (places >= 0) & truth[places] if len(truth) else np.zeros(len(places), bool)
+            return holds & ~self._pruned(steps)
 
         return filled
 
@@ -142,10 +144,14 @@ class Facts:
 
     def own(self, keys: Keys) -> Flags:
         """Which steps are of the runs chosen, and of forks behind those that they share."""
+        return (keys < self.n_chosen * STEPS) & (keys % STEPS > self._shared_until()[keys // STEPS])
+
+    def _shared_until(self) -> NDArray[np.int64]:
+        """By run: the last step that a fork shares; -1 of all others."""
         shared = np.full(self.n_runs, -1, np.int64)
         for fork, _, _, until in self._shared:
             shared[fork] = max(shared[fork], until)
-        return (keys < self.n_chosen * STEPS) & (keys % STEPS > shared[keys // STEPS])
+        return shared
 
     def all_steps(self, wanted: Flags) -> Keys:
         """Every step of the runs wanted that has an event or a state."""
@@ -160,6 +166,23 @@ class Facts:
             found.append(self._numbered(self.transport.fetch(query, _PLACE))[0])
         keys = joined(found)
         return keys[wanted[keys // STEPS]]
+
+    def _pruned(self, steps: Steps) -> Flags:
+        """The steps whose states were pruned: what was true before them may have ended there."""
+        if self._gaps is None:
+            self._gaps = self._read_gaps()
+        first, last = self._gaps
+        place = np.searchsorted(first, steps.keys, side="right") - 1
+        return (place >= 0) & (steps.keys <= last[place]) if len(first) else np.zeros(len(steps.keys), bool)
+
+    def _read_gaps(self) -> tuple[Keys, Keys]:
+        rows = self.transport.fetch(_GAPS.format(self._where("p")), _PLACE | {"length": pl.Int64})
+        first, order = self._numbered(rows)
+        last = first + rows["length"].to_numpy()[order]
+        end = (
+            first // STEPS * STEPS + self._shared_until()[first // STEPS]
+        )  # of what a fork shares; behind it comes its own
+        return first, np.where(first <= end, np.minimum(last, end), last)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -305,6 +328,10 @@ def _all_keys(states: Sequence[Coded]) -> Keys:
 
 _EVENTS = sql.SQL("workbench.observability_events e")
 _PLACE: dict[str, Any] = {"run": pl.String, "step": pl.Int64}
+_GAPS = sql.SQL(
+    "SELECT p.execution_id AS run, p.first_step::bigint AS step, (p.last_step - p.first_step)::bigint AS length"
+    " FROM workbench.pruned_states p{}"
+)
 _ONE_OF_SEVERAL = "jsonb_path_exists(e.data->'tool_calls', 'strict $[*] ? (@.name == $names[*])', {}::jsonb, true)"
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')  # what JSON text writes otherwise
 

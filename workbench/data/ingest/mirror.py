@@ -29,6 +29,7 @@ from workbench.data.ingest.ledger.turns import Turn, exclusive
 from workbench.data.ingest.normal import Run
 from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.reading.source import Source
+from workbench.data.ingest.writing.absent import Absent
 from workbench.data.ingest.writing.incoming import Incoming, upsert_execution
 from workbench.data.ingest.writing.links import Links
 from workbench.data.ingest.writing.rows import EVENT_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
@@ -97,14 +98,15 @@ def _write(
     changed = []
     events = Incoming(connection, observability_events, EVENT_COLUMNS)
     snapshots = Incoming(connection, execution_snapshots, SNAPSHOT_COLUMNS)
+    absent = Absent(connection, ids)
     for run, own in zip(runs, ids, strict=True):
         mark(run.steps)
         is_changed = upsert_execution(connection, maker.execution(run))
-        events.fill(maker.events(run))
-        snapshots.fill(maker.snapshots(run))
-        for rows in (events, snapshots):
+        for rows, given in ((events, maker.events), (snapshots, maker.snapshots)):
+            rows.fill(given(run) if rows is events else absent.without(own, given(run)))
             n_gone, n_written = rows.delete_missing([own]), rows.upsert([own])
             is_changed = bool(n_gone or any(n_written)) or is_changed
+        absent.write()
         links.add(run)
         if is_changed:
             changed.append(own)

@@ -22,6 +22,7 @@ from workbench.data.ingest.normal import BadLine
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import Counts
 from workbench.data.ingest.retry import found
+from workbench.data.ingest.writing.absent import Absent
 from workbench.data.ingest.writing.links import Links
 from workbench.data.ingest.writing.writer import Rebuilt, Writer
 from workbench.errors import IngestError, MissingExtraError, NotFoundError
@@ -160,6 +161,7 @@ class _Undoing:
         (n_bad,) = self._one("SELECT count(*) FROM workbench.quarantine WHERE import_id = %(own)s")
         times = self._rows(_TIMES, runs=self._runs)
         children = self._rows(_CHILDREN, runs=self._runs)
+        absent = Absent(connection, self._runs)
         links = Links(reader(own.format))
         for source_id, run in self._rows(_SOURCE_IDS, runs=self._runs):
             links.add_stored(source_id, run)
@@ -174,6 +176,7 @@ class _Undoing:
             self._execute("DELETE FROM workbench.imports WHERE id = %(own)s")
             for other, source in sources:
                 self._rebuild(other, source, tasks, with_prices=with_prices)
+        absent.again()
         n_tasks = tasks.give_back()
         self._restore(times)
         links.write(connection, self._turn)

@@ -86,4 +86,6 @@ _MOVE = (
     " keyframe_step = keyframe_step + %(away)s WHERE execution_id = %(fork)s",
     "UPDATE workbench.execution_snapshots SET step_number = step_number - %(away)s + %(by)s,"
     " keyframe_step = keyframe_step - %(away)s + %(by)s WHERE execution_id = %(fork)s",
+    "UPDATE workbench.pruned_states SET first_step = first_step + %(by)s, last_step = last_step + %(by)s"
+    " WHERE execution_id = %(fork)s",
 )

@@ -286,6 +286,12 @@ class Snapshots(Records[Snapshot, NewSnapshot]):
                 f"A state of step {between.step_number} cannot be put before that of step {between.later}, which builds"
                 " on the states before it. Make states in the order of the steps."
             )
+        pruned = connection.execute(_IN_GAP, {"runs": runs}).first()
+        if pruned is not None:
+            raise ConflictError(
+                f"A state of step {pruned.step_number} cannot be put where states were pruned (steps"
+                f" {pruned.first_step} to {pruned.last_step}). Fork the run to go on from another state."
+            )
 
     def delete(self, id: uuid.UUID | str) -> bool:
         """Refused: later states build on earlier ones. Delete the execution instead."""
@@ -306,6 +312,14 @@ _BETWEEN = sa.text(
     WHERE execution_id = ANY(CAST(:runs AS uuid[])) AND whole.keyframe_step = whole.step_number
       AND patch.keyframe_step < whole.step_number AND whole.step_number < patch.step_number
     LIMIT 1
+    """
+)
+
+_IN_GAP = sa.text(
+    """
+    SELECT step_number, first_step, last_step
+    FROM workbench.execution_snapshots JOIN workbench.pruned_states USING (execution_id)
+    WHERE execution_id = ANY(CAST(:runs AS uuid[])) AND step_number BETWEEN first_step AND last_step LIMIT 1
     """
 )
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from workbench.data.store.engine import Store
 
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "schema_version"
 RUNTIME_INDEXES = ("hnsw", "ivfflat")  # access methods of indexes made per embedding model, by the room of memories
 _LOCK = 0x576F726B  # any number that no other application is likely to take

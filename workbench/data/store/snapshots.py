@@ -22,6 +22,7 @@ import orjson
 
 from workbench._delta import apply, apply_owned, diff
 from workbench.data.store.course import Stretch, course
+from workbench.data.store.pruned import Gap, check_kept, gaps
 from workbench.errors import NotFoundError, PatchError
 
 if TYPE_CHECKING:
@@ -276,7 +277,8 @@ def rebuild(rows: Iterable[tuple[int, int, Any]], step: int) -> Any:
     return state
 
 
-# From the keyframe of the last snapshot at or before the step: one index range, nothing else of the run is read.
+# From the keyframe of the last snapshot at or before the step: one index range, nothing else of the run is read. Of a
+# step whose state was pruned, nothing: the state before it did not last.
 _CHAIN = """
 SELECT step_number, keyframe_step, state::text
 FROM workbench.execution_snapshots
@@ -286,12 +288,16 @@ WHERE execution_id = %(run)s
     SELECT keyframe_step FROM workbench.execution_snapshots
     WHERE execution_id = %(run)s AND step_number <= %(step)s
     ORDER BY step_number DESC LIMIT 1)
+  AND NOT EXISTS (
+    SELECT FROM workbench.pruned_states
+    WHERE execution_id = %(run)s AND %(step)s BETWEEN first_step AND last_step)
 ORDER BY step_number
 """
 
 
 _BEHIND = """
-SELECT step_number, keyframe_step, state::text FROM workbench.execution_snapshots
+SELECT step_number, keyframe_step, CASE WHEN step_number > %(first)s THEN state::text END
+FROM workbench.execution_snapshots
 WHERE execution_id = %(run)s AND step_number BETWEEN %(first)s AND %(last)s ORDER BY step_number
 """
 
@@ -313,6 +319,8 @@ def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
     ------
     NotFoundError
         The run has no such step, or no snapshot at or before it.
+    PrunedError
+        The state was pruned.
     """
     with store.raw() as connection:
         rows = chain_to(connection, execution_id, step)
@@ -328,24 +336,40 @@ def state_at(store: Store, execution_id: uuid.UUID | str, step: int) -> Any:
 
 
 def chain_to(connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int) -> list[tuple[int, int, str]]:
-    """The rows that the state after `step` is rebuilt from: a keyframe and the patches behind it; none: no state."""
+    """The rows that the state after `step` is rebuilt from: a keyframe and the patches behind it; none: no state.
+
+    Raises
+    ------
+    PrunedError
+        The state was pruned.
+    """
     return _chain(connection, execution_id, step)[0]
 
 
 def block_around(
     connection: psycopg.Connection, execution_id: uuid.UUID | str, step: int, *, ahead: int
-) -> list[tuple[int, int, str]]:
-    """The rows of :func:`chain_to` and those behind them, of up to `ahead` steps more.
+) -> tuple[list[tuple[int, int, str]], list[Gap]]:
+    """The rows of :func:`chain_to` and those behind them, of up to `ahead` steps more; and the gaps between them.
 
     All are of one run, of a fork's shared steps of the run it left. The last rows may build on the next keyframe.
+
+    Raises
+    ------
+    PrunedError
+        The state after `step` was pruned.
     """
-    rows, stretch = _chain(connection, execution_id, step)
-    if not rows:
-        return rows
-    # At the step of the fork itself the fork has a state of its own, which may have been edited.
-    last = step + ahead if stretch.until is None else min(step + ahead, max(step, stretch.until - 1))
-    more = {"run": stretch.execution_id, "first": rows[-1][0] + 1, "last": last}
-    return rows + connection.execute(_BEHIND, more).fetchall()
+    while True:
+        rows, stretch = _chain(connection, execution_id, step)
+        if not rows:
+            return rows, []
+        # At the step of the fork itself the fork has a state of its own, which may have been edited.
+        last = step + ahead if stretch.until is None else min(step + ahead, max(step, stretch.until - 1))
+        more = {"run": stretch.execution_id, "first": rows[-1][0], "last": last}
+        behind = connection.execute(_BEHIND, more).fetchall()
+        if behind and behind[0][0] == rows[-1][0]:
+            gone = gaps(connection, [stretch.execution_id]).get(stretch.execution_id, [])
+            return rows + behind[1:], gone
+        # It was pruned between the two questions, and what comes behind it builds on another state.
 
 
 def _chain(
@@ -355,11 +379,13 @@ def _chain(
     rows = connection.execute(_CHAIN, {"run": own.execution_id, "step": step}).fetchall()
     if rows:
         return rows, own
+    check_kept(connection, own.execution_id, step)
     for stretch in reversed(course(connection, execution_id)[:-1]):
         until = step if stretch.until is None else min(step, stretch.until)
         rows = connection.execute(_CHAIN, {"run": stretch.execution_id, "step": until}).fetchall()
         if rows:
             return rows, stretch
+        check_kept(connection, stretch.execution_id, until)
     return [], own
 
 

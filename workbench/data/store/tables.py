@@ -383,6 +383,20 @@ step_notes = sa.Table(
     sa.Index(None, "event_id"),
 )
 
+pruned_states = sa.Table(
+    "pruned_states",
+    metadata,
+    _id(),
+    _ref("execution_id", "agent_executions", "CASCADE"),
+    sa.Column("first_step", sa.Integer, nullable=False, comment="no state is known from after this step on"),
+    sa.Column("last_step", sa.Integer, nullable=False, comment="to after this one; the state after the next is stored"),
+    sa.Column("n_states", sa.Integer, nullable=False, comment="how many were stored between"),
+    _time("pruned_at", default="clock_timestamp()"),
+    sa.CheckConstraint("first_step >= 0 AND last_step >= first_step", name="last_step"),
+    sa.CheckConstraint("n_states >= 1", name="n_states"),
+    sa.Index(None, "execution_id", "first_step"),
+)
+
 graph_threads = sa.Table(
     "graph_threads",
     metadata,

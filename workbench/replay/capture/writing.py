@@ -18,6 +18,7 @@ from workbench.data.ingest.normal import Run, State, Step
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.writing.rows import EVENT_COLUMNS, EXECUTION_COLUMNS, SNAPSHOT_COLUMNS, RowMaker
 from workbench.data.store.copy import copy_rows
+from workbench.data.store.pruned import gaps
 from workbench.data.store.snapshots import Encoder, SnapshotRow
 from workbench.data.store.storable import dumped
 from workbench.data.store.tables import execution_snapshots, observability_events
@@ -144,14 +145,19 @@ def write(store: Store, batch: Batch, *, is_again: bool = False) -> None:
             connection.cursor().executemany(_RUN.encode(), [told.row for told in batch.runs.values()])
         new, changed = batch.new_events.values(), list(batch.ended_events.values())
         conflict = "update" if is_again else None
+        # Only a run that has ended is pruned: what comes of it once more was there before that, and stays away.
+        pruned = {str(run) for run in gaps(connection, batch.executions)} if is_again else set()
+        new_states, changed_states = (
+            [row for row in rows if row[1] not in pruned] for rows in (batch.new_states, batch.changed_states)
+        )
         copy_rows(connection, observability_events, EVENT_COLUMNS, new, on_conflict=conflict)
         if changed:
             copy_rows(connection, observability_events, EVENT_COLUMNS, changed, on_conflict="update")
-        copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, batch.new_states, on_conflict=conflict)
-        if batch.changed_states:
-            copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, batch.changed_states, on_conflict="update")
+        copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, new_states, on_conflict=conflict)
+        if changed_states:
+            copy_rows(connection, execution_snapshots, SNAPSHOT_COLUMNS, changed_states, on_conflict="update")
         for run, told in batch.runs.items():
-            if told.is_ended and not told.n_states and told.n_events <= DERIVED_UP_TO:
+            if told.is_ended and run not in pruned and not told.n_states and told.n_events <= DERIVED_UP_TO:
                 derive_states(connection, run)
             if told.parent is not None:
                 step = None if told.parent_step is None else _event_id(told.parent, told.parent_step)

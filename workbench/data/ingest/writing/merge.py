@@ -15,6 +15,7 @@ import psycopg
 
 from workbench.data.ingest.normal import Run
 from workbench.data.ingest.report import Counts
+from workbench.data.ingest.writing.absent import Absent
 from workbench.data.ingest.writing.derive import derived_states
 from workbench.data.ingest.writing.incoming import Incoming, upsert_execution
 from workbench.data.ingest.writing.joined import Joiner
@@ -67,6 +68,7 @@ class Merger:
         self._events = Incoming(connection, observability_events, EVENT_COLUMNS)
         self._snapshots = Incoming(connection, execution_snapshots, SNAPSHOT_COLUMNS)
         self._union = Union(connection, maker, events=self._events, snapshots=self._snapshots)
+        self._absent = Absent(connection, ())
 
     def merge(self, runs: Mapping[uuid.UUID, Run]) -> Merged:
         """Bring the stored runs up to what this file says of them."""
@@ -74,6 +76,7 @@ class Merger:
             runs = {execution: runs[execution] for execution in self._incomplete(runs)}
         if not runs:
             return Merged(Counts(), 0)
+        self._absent = Absent(self._connection, runs)
         self._events.fill(chain.from_iterable(map(self._maker.events, runs.values())))
         seen = self._events.compare(list(runs))
         grown, parts, copies, poorer = [], [], [], self._poorer(runs)
@@ -96,13 +99,15 @@ class Merger:
             done = sum((one for one in joined.values() if one is not None), done)
             parts = [execution for execution in parts if joined[execution] is None]
             self._events.fill(chain.from_iterable(self._maker.events(runs[execution]) for execution in parts))
-        new = self._union.write({execution: runs[execution] for execution in parts}) if parts else Counts()
+        new = self._union.write({execution: runs[execution] for execution in parts}, self._absent)
         return done + Merged(new, len(parts), len(parts))
 
     def _write(self, runs: Mapping[uuid.UUID, Run], maker: RowMaker) -> Merged:
         """Let the store hold what these runs say, whose events are in the incoming table."""
         events_new, events_updated = self._events.upsert(list(runs))
-        self._snapshots.fill(chain.from_iterable(map(maker.snapshots, runs.values())))
+        states = [self._absent.without(execution, maker.snapshots(run)) for execution, run in runs.items()]
+        self._snapshots.fill(chain.from_iterable(states))
+        self._absent.write()
         stale = self._snapshots.delete_stale(list(runs))
         snapshots_new, snapshots_updated = self._snapshots.upsert(list(runs))
         # Of a file by lines that has all stored steps, or is made of all files, nothing is told elsewhere.
@@ -110,6 +115,8 @@ class Merger:
             upsert_execution(self._connection, maker.execution(run), is_whole=self._joiner.can_join)
             for run in runs.values()
         )
+        if n := sum(map(self._absent.n_states, runs)):
+            maker.source.kept("state", "pruned here: not brought back", n)
         updated = events_updated + snapshots_updated + stale + executions_updated
         return Merged(Counts(0, events_new, snapshots_new), updated)
 
@@ -131,7 +138,7 @@ class Merger:
         """The runs of which some event or state is not stored."""
         fetch = self._connection.execute
         events = {run: set(ids) for run, ids in fetch(_STORED_EVENTS, [list(runs)])}
-        states = dict(fetch(_STORED_STATES, [list(runs)]).fetchall())
+        states = dict(fetch(_STORED_STATES, {"runs": list(runs)}).fetchall())
         return [
             execution
             for execution, run in runs.items()
@@ -142,7 +149,7 @@ class Merger:
     def _poorer(self, runs: Mapping[uuid.UUID, Run]) -> set[uuid.UUID]:
         """The runs of which the store holds more recorded states than this file."""
         recorded = {execution: n_states(run) for execution, run in runs.items() if run.states}
-        stored = self._connection.execute(_STORED_STATES, [list(recorded)]) if recorded else ()
+        stored = self._connection.execute(_STORED_STATES, {"runs": list(recorded)}) if recorded else ()
         return {execution for execution, n in stored if n > recorded[execution]}
 
     def _less_sound(self, executions: Iterable[uuid.UUID]) -> set[uuid.UUID]:
@@ -178,6 +185,11 @@ WHERE held.execution_id = ANY(%(runs)s) AND import.id IS DISTINCT FROM %(own)s A
     FROM jsonb_array_elements(import.report->'changed') AS item WHERE item->>'what' = 'JSON') < %(n_damaged)s
 """
 
+# Those that were pruned are not missing.
 _STORED_STATES = """
-SELECT execution_id, count(*) FROM workbench.execution_snapshots WHERE execution_id = ANY(%s) GROUP BY 1
+SELECT execution_id, sum(n)::bigint FROM (
+  SELECT execution_id, count(*) AS n FROM workbench.execution_snapshots WHERE execution_id = ANY(%(runs)s) GROUP BY 1
+  UNION ALL
+  SELECT execution_id, n_states FROM workbench.pruned_states WHERE execution_id = ANY(%(runs)s)) AS known
+GROUP BY 1
 """

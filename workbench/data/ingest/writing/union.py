@@ -16,6 +16,7 @@ from workbench.data.ingest.detect import reader
 from workbench.data.ingest.normal import Run, Step
 from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.report import Counts
+from workbench.data.ingest.writing.absent import Absent
 from workbench.data.ingest.writing.incoming import Incoming, column_names, upsert_execution
 from workbench.data.ingest.writing.interleave import interleave
 from workbench.data.ingest.writing.rows import EXECUTION_COLUMNS, RowMaker, event_ids
@@ -44,8 +45,10 @@ class Union:
         self._events = events
         self._snapshots = snapshots
 
-    def write(self, runs: Mapping[uuid.UUID, Run]) -> Counts:
+    def write(self, runs: Mapping[uuid.UUID, Run], absent: Absent) -> Counts:
         """Keep all events of the stored part and of this file's, whose rows are in the incoming table; what is new."""
+        if not runs:
+            return Counts()
         fresh = self._events.unknown(list(runs))
         stored = dict(self._connection.execute(_ORDER, [list(runs)]).fetchall())
         events_new = self._events.insert(list(runs))
@@ -54,15 +57,17 @@ class Union:
         for execution, run in runs.items():
             parameters = {"run": execution, "start": run.started_at, "end": run.completed_at}
             self._connection.execute(_REPORTED, {"run": execution, "reported": self._maker.reported(run)})
-            recorded = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
-            has_recorded = bool(run.states or (recorded and recorded[0]))
+            known = self._connection.execute(_HAS_RECORDED, parameters).fetchone()
+            has_recorded = bool(run.states or (known and known[0]))
             whole = self._whole(execution, run, stored.get(execution, []), is_renumbered=not has_recorded)
             if has_recorded:
-                self._snapshots.fill(self._maker.snapshots(run) if run.states else [])
+                recorded = self._maker.snapshots(run) if run.states else []
+                self._snapshots.fill(absent.without(execution, recorded, is_part=True))
                 snapshots_new += self._snapshots.insert([execution])
             else:
                 before = self._connection.execute(_DROP_DERIVED, parameters).rowcount
-                self._snapshots.fill(self._maker.snapshots(whole))
+                self._snapshots.fill(absent.without(execution, self._maker.snapshots(whole)))
+                absent.write()
                 snapshots_new += max(self._snapshots.insert([execution]) - before, 0)
                 if self._rejoin is not None or self._rejoin_trace is not None:
                     upsert_execution(self._connection, self._maker.execution(whole))
