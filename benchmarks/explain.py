@@ -36,6 +36,7 @@ def run(quick: bool = False) -> None:
         for what, way in (
             (f"origin over {n:,} events", lambda: bench.origin(long, path)),
             (f"context, all calls of {n:,} events", lambda: bench.context(long)),
+            (f"context at step {n // 100:,} of {n:,}", lambda: bench.context(long, n // 100)),
             (f"context at the last of {n:,} steps", lambda: bench.context(long, n - 1)),
         ):
             lines.append(_line(what, _medians({"ours": way}, rounds), "a few seconds"))

@@ -355,7 +355,8 @@ def test_errors(bench: Workbench):
 def test_real_totals(bench: Workbench, shared_data: Path):
     """On a real session the tokens of the classes make the source's own total, call by call."""
     bench.ingest(shared_data / "pi", progress=False)
-    calls = bench.context(bench.executions()["id"][0])
+    run = bench.executions()["id"][0]
+    calls = bench.context(run)
     classes = [name for name in calls.columns if name.endswith("_tokens")][:8]
 
     known = calls.filter(calls["tokens_from"] == "source")
@@ -364,3 +365,29 @@ def test_real_totals(bench: Workbench, shared_data: Path):
     rows = known.select("prefix_kept_tokens", "cache_read_tokens", "tokens").drop_nulls().rows()
     near = [abs(kept - read) < 0.02 * tokens for kept, read, tokens in rows if read]
     assert sum(near) > 0.9 * len(near)
+    for call in calls.sort("step_number")[::40].iter_rows(named=True):
+        seen = bench.context(run, call["last_step"])
+        assert set(seen["call_step"]) == {call["step_number"]}
+        assert sum(seen["position"].is_not_null()) == call["n_messages"] + bool(call["unrecorded_tokens"])
+        assert abs(seen.filter(seen["position"].is_not_null())["tokens"].sum() - call["tokens"]) <= len(seen)
+
+
+def test_a_step_is_told_from_what_was_until_then(bench: Workbench):
+    """What the model saw at a step is the same whatever comes after, prompts that drop reasoning too."""
+    turn = [
+        said("user", "q"),
+        Step("reasoning", text="hm"),
+        call("c"),
+        result("c", "r" * 90),
+        said("assistant", "a", 9, 0, 0, 1),
+    ]
+    short = stored(bench, turn * 3)
+    frames = [bench.context(short, step) for step in range(1, 15)]
+    with bench.store.raw() as connection:
+        connection.execute("DELETE FROM workbench.agent_executions")
+    long = stored(bench, turn * 300)
+
+    found = [bench.context(long, step) for step in range(1, 15)]
+
+    assert [f.drop("event_id").rows() for f in found] == [f.drop("event_id").rows() for f in frames]
+    assert len({len(frame) for frame in found}) > 4

@@ -13,19 +13,21 @@ it, for a cache also expires. Reasoning that a provider drops at the next prompt
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 
-from workbench.data.store.course import course
+from workbench.data.store.course import Stretch, course
 from workbench.data.store.snapshots import check_step
 from workbench.errors import ConfigurationError, NotFoundError
-from workbench.replay.turns import BOUNDARIES, CONVERSATION, KINDS, Call, Message, calls
+from workbench.replay.turns import ANSWERS, BOUNDARIES, CONVERSATION, KINDS, Call, Message, calls, is_off_branch
 
 if TYPE_CHECKING:
+    import psycopg
+
     from workbench.data.frames.load import Frames
 
 CALLS: dict[str, Any] = {
@@ -106,56 +108,101 @@ def context(
     if isinstance(chars, bool) or not isinstance(chars, int) or chars < 1:
         raise ConfigurationError(f"chars={chars!r} must be a whole number, 1 or more.", value=chars)
     run_id = frames.run_id(run)
-    if step is not None:
-        with frames.store.raw() as connection:
+    with frames.store.raw() as connection:
+        if step is not None:
             check_step(connection, run_id, step)
-    events = list(_events(frames, run_id))
-    told = [(call.agent, call.step_number) for call in calls(events)]
-    lanes = list(dict.fromkeys(lane for lane, _ in told))
-    if agent is not None and agent not in lanes:
-        there_are = f"There are: {', '.join(lanes)}." if lanes else "The run has no model calls."
+        stretches = course(connection, run_id)
+        answered = _answered(connection, stretches, step)
+    there_are = f"There are: {', '.join(map(str, answered))}." if answered else "The run has no model calls."
+    if agent is not None and agent not in answered:
         raise NotFoundError(f"No model call of {agent!r} in execution {run_id}. {there_are}", agent=agent)
     if step is None:
-        rows = [seen.row() for seen in _measured(events) if agent in (None, seen.call.agent)]
+        seen = _measured(_events(frames, stretches), answered)
+        rows = [one.row() for one in seen if agent in (None, one.call.agent)]
         return pl.DataFrame(rows, schema=CALLS, orient="row").sort("step_number")
-    lane = agent or _lane_of(run_id, events, step, lanes)
-    steps = [number for name, number in told if name == lane]
-    at = max((number for number in steps if number <= step), default=None)
-    if at is None:
-        there_is = f"the first is at step {steps[0]}" if steps else "it has none at all"
-        raise NotFoundError(
-            f"Execution {run_id} has no model call at or before step {step}; {there_is}. See bench.context(run).",
-            execution_id=run_id,
-            step=step,
-        )
-    rows = next(s.rows(chars) for s in _measured(events) if (s.call.agent, s.call.step_number) == (lane, at))
+    lane = _lane_of(frames, stretches, step, answered) if agent is None else agent
+    rows = _rows_at(frames, stretches, answered, lane, step, chars)
     return pl.DataFrame(rows, schema=MESSAGES, orient="row")
 
 
-def _events(frames: Frames, run: str) -> Iterator[dict[str, Any]]:
-    """The conversation of a run's course, ``data`` parsed."""
-    with frames.store.raw() as connection:
-        stretches = course(connection, run)
-    columns = ["step_number", "id", "event_type", "name", "agent", "span_id", "data"]
+_LANES = f"""
+SELECT agent, max(step_number) FILTER (WHERE step_number <= %s)
+FROM workbench.observability_events
+WHERE execution_id = %s AND step_number > %s AND step_number <= %s AND {ANSWERS}
+GROUP BY agent ORDER BY min(step_number)
+"""
+_END = 2**31 - 1
+_AHEAD = 1_000  # events read at once behind the step asked for: the rest of its answer
+
+
+def _answered(connection: psycopg.Connection, stretches: Sequence[Stretch], step: int | None) -> dict[str, int]:
+    """The lanes in which a model answers, in that order, each with the last step until `step` in which it does."""
+    found: dict[str, int] = {}
     for one in stretches:
-        until = "" if one.until is None else f" AND step_number <= {one.until}"
-        where = f"step_number > {one.after}{until} AND {_WHERE}"
-        for page in frames.pages("events", str(one.execution_id), columns=columns, where=where):
-            for event in page.iter_rows(named=True):
-                event["data"] = orjson.loads(event["data"] or "{}")
-                yield event
+        until = _END if one.until is None else one.until
+        given = [_END if step is None else step, one.execution_id, one.after, until]
+        for agent, last in connection.execute(_LANES.encode(), given):
+            found[agent] = found.get(agent, -1) if last is None else last
+    return found
 
 
-def _lane_of(run: str, events: Sequence[dict[str, Any]], step: int, lanes: list[str]) -> str | None:
+def _rows_at(
+    frames: Frames, stretches: Sequence[Stretch], answered: Mapping[str, int], lane: str, step: int, chars: int
+) -> list[tuple[Any, ...]]:
+    """The messages of the call of a lane that says a step, or of the last one before it."""
+    at = first = None
+    for seen in _measured(_events(frames, stretches, until=step), answered):
+        call = seen.call
+        if call.agent == lane and call.step_number > step:
+            first = call.step_number
+            break
+        if call.agent == lane:
+            at = call.step_number
+            if call.last_step >= answered[lane]:
+                return seen.rows(chars)
+    if at is None:
+        run = str(stretches[-1].execution_id)
+        there_is = "it has none at all" if first is None else f"the first is at step {first}"
+        raise NotFoundError(
+            f"Execution {run} has no model call at or before step {step}; {there_is}. See bench.context(run).",
+            execution_id=run,
+            step=step,
+        )
+    # Behind it a model said something that is no call of its own (as of a made-up answer). Now its place is known.
+    again = _measured(_events(frames, stretches, until=step), answered)
+    return next(seen.rows(chars) for seen in again if (seen.call.agent, seen.call.step_number) == (lane, at))
+
+
+def _events(frames: Frames, stretches: Sequence[Stretch], *, until: int | None = None) -> Iterator[dict[str, Any]]:
+    """The conversation of a run's course, ``data`` parsed; behind a step a few at a time, for who stops there."""
+    columns = ["step_number", "id", "event_type", "name", "agent", "span_id", "data"]
+    cuts = [("", None)] if until is None else [(f" AND step_number <= {until}", None),
+                                               (f" AND step_number > {until}", _AHEAD)]  # fmt: skip
+    for one in stretches:
+        last = "" if one.until is None else f" AND step_number <= {one.until}"
+        for cut, size in cuts:
+            where = f"step_number > {one.after}{last}{cut} AND {_WHERE}"
+            for page in frames.pages("events", str(one.execution_id), size=size, columns=columns, where=where):
+                for event in page.iter_rows(named=True):
+                    event["data"] = orjson.loads(event["data"] or "{}")
+                    yield event
+
+
+def _lane_of(frames: Frames, stretches: Sequence[Stretch], step: int, lanes: Collection[str]) -> str:
     """The lane that a step is of, where a model answers in it; else the main one."""
-    here = next((event for event in events if event["step_number"] == step), None)
-    if here is not None and isinstance(here["data"].get("extra"), dict) and here["data"]["extra"].get("is_off_branch"):
+    owner = next(one for one in stretches if one.until is None or step <= one.until).execution_id
+    columns = ["agent", "data"]
+    here = frames.events(str(owner), columns=columns, where=f"step_number = {step} AND {_WHERE}", limit=1)
+    agent: Any = here["agent"][0] if len(here) else None
+    data = here["data"][0] if len(here) else None
+    if is_off_branch(orjson.loads(data or "{}")):
+        run = str(stretches[-1].execution_id)
         raise NotFoundError(
             f"Step {step} of execution {run} is on an abandoned branch, of which no context is known.",
             execution_id=run,
             step=step,
         )
-    return here["agent"] if here is not None and here["agent"] in lanes else next(iter(lanes), None)
+    return agent if agent in lanes else next(iter(lanes), "")
 
 
 # ---------------------------------------------------------------- tokens and differences
@@ -239,11 +286,11 @@ class _Seen:
         )  # fmt: skip
 
 
-def _measured(events: Sequence[dict[str, Any]]) -> Iterator[_Seen]:
+def _measured(events: Iterable[dict[str, Any]], lanes: Collection[str]) -> Iterator[_Seen]:
     """The calls of all lanes, each compared with the one before in its lane, their messages measured."""
     last: dict[str, _Seen] = {}
     first_seen: dict[str, dict[int, int]] = {}
-    for call in calls(events):
+    for call in calls(events, lanes):
         before = last.get(call.agent)
         seen = _compared(call, before, first_seen.setdefault(call.agent, {}))
         _measure(seen)
@@ -261,6 +308,8 @@ def _compared(call: Call, before: _Seen | None, first_seen: dict[int, int]) -> _
         return _Seen(call, None, 0, False, list(call.messages[: call.n_messages]), [], first_seen)
     known, old = call.n_known, call.old
     new = call.messages[known : call.n_messages]
+    if not old:  # it only grew
+        return _Seen(call, before, known, False, list(new), [], first_seen)
     same = _common(old, new)
     # Reasoning that is dropped moves nothing that a cache holds.
     rest = [one for one in old[same:] if one.kind != "reasoning"]

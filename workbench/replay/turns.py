@@ -10,7 +10,7 @@ themselves) is no message here; :mod:`workbench.replay.context` counts its token
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,12 @@ import orjson
 KINDS = ("system", "tool definitions", "user", "assistant", "reasoning", "tool result", "summary")
 BOUNDARIES = ("compact_boundary", "compacted", "compaction")  # Claude Code; Codex; pi
 CONVERSATION = ("message", "reasoning", "tool_call", "tool_result", "llm_call")
+#: A condition on events: a model answers there, on no abandoned branch.
+ANSWERS = """
+(event_type IN ('llm_call', 'reasoning') OR (event_type = 'message' AND data->>'role' = 'assistant')
+  OR (event_type = 'tool_call' AND coalesce(data->>'role', 'assistant') = 'assistant'))
+AND coalesce(data->'extra'->'is_off_branch', 'null') IN ('null', 'false', '0', '""', '[]', '{}')
+"""
 _KIND = {"system": "system", "developer": "system", "user": "user", "human": "user", "tool": "tool result",
          "function": "tool result"}  # fmt: skip
 
@@ -86,19 +92,22 @@ def estimated(text: str) -> int:
     return (n + 3) // 4 + 4
 
 
-def calls(events: Iterable[Mapping[str, Any]]) -> Iterator[Call]:
-    """The model calls of a run, in order, from its events with ``data`` parsed.
+def calls(events: Iterable[Mapping[str, Any]], models: Collection[str]) -> Iterator[Call]:
+    """The model calls of a run, in order, from its events with ``data`` parsed; no more events than that takes.
 
     The ``messages`` of a reconstructed context go on to grow and change: a call's own are the first ``n_messages``, as
     long as the next call is not asked for.
+
+    Parameters
+    ----------
+    models
+        The lanes in which a model answers (:func:`is_answer`) somewhere in the run, in that order.
     """
     lanes: dict[str, _Lane] = {}
-    events = list(events)
-    models = _model_lanes(events)
     main = next(iter(models), "")
     for event in events:
         data = event["data"]
-        if _is_off_branch(data):
+        if is_off_branch(data):
             continue
         # Prompts often stand in a lane of their own ("user"), which never asks a model: they go to the main one.
         name = event["agent"] if event["agent"] in models else main
@@ -108,23 +117,14 @@ def calls(events: Iterable[Mapping[str, Any]]) -> Iterator[Call]:
         yield from lane.finish()
 
 
-def _is_off_branch(data: Mapping[str, Any]) -> bool:
+def is_off_branch(data: Mapping[str, Any]) -> bool:
+    """Whether an event is on a branch that was abandoned."""
     extra = data.get("extra")
     return isinstance(extra, dict) and bool(extra.get("is_off_branch"))
 
 
-def _model_lanes(events: Iterable[Mapping[str, Any]]) -> dict[str, None]:
-    """The lanes in which a model answers."""
-    found: dict[str, None] = {}
-    for event in events:
-        if _is_off_branch(event["data"]):
-            continue
-        if event["event_type"] == "llm_call" or _is_answer(event["event_type"], event["data"]):
-            found[event["agent"]] = None
-    return found
-
-
-def _is_answer(event_type: str, data: Mapping[str, Any]) -> bool:
+def is_answer(event_type: str, data: Mapping[str, Any]) -> bool:
+    """Whether a model says this event. :data:`ANSWERS` says the same in SQL, of model calls too."""
     if event_type in ("reasoning", "tool_call"):
         return data.get("role") in (None, "assistant") or event_type == "reasoning"
     return event_type == "message" and data.get("role") == "assistant"
@@ -159,7 +159,7 @@ class _Lane:
             return
         elif kind == "llm_call":
             yield from self._model_call(event, data)
-        elif _is_answer(kind, data):
+        elif is_answer(kind, data):
             yield from self._said(event, data)
         else:
             yield from self.finish()
