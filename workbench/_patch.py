@@ -78,6 +78,9 @@ def apply_owned(document: Any, patch: Iterable[Mapping[str, Any]], owned: dict[i
 
     ``owned=None``: everything is, the parts of the patch too, as when all of it was just parsed. Nothing is copied.
     """
+    if isinstance(patch, (str, bytes, Mapping)) or not isinstance(patch, Iterable):
+        reason = f"a patch is an array of operations, not {_json_name(patch)}"
+        raise PatchError(f"The patch does not apply: {reason}.", op_index=None, pointer=None, reason=reason)
     for index, op in enumerate(patch):
         try:
             document = _apply_one(document, op, owned)

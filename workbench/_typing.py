@@ -311,3 +311,10 @@ class RunCohort(Protocol):
     def replay(self, run: str, step: int | None = None) -> ReplayCursor:
         """A cursor on one of the runs, at a step."""
         ...
+
+
+def is_like(value: Any, protocol: type) -> bool:
+    """Whether a value has all that a Protocol names. Properties are not asked, as ``isinstance`` does before 3.12."""
+    names = {*vars(protocol), *protocol.__annotations__}
+    absent: Any = object()
+    return all(inspect.getattr_static(value, name, absent) is not absent for name in names if not name.startswith("_"))

@@ -29,6 +29,38 @@ def recorded(bench: wb.Workbench, n_steps: int = 6) -> str:
     return str(run.id)
 
 
+def test_damaged_snapshots_give_no_wrong_state(bench):
+    """Where a whole state is gone or a patch is damaged, what builds on it is an error; the rest is as it was."""
+    runs = []
+    for _ in range(2):
+        with bench.record(agent_type="planner") as run:
+            for number in range(4):
+                run.event("log")
+                run.step({"n": number, "policy": "Refunds within 30 days. " * 200})
+        runs.append(str(run.id))
+    gone, damaged = runs
+    with bench.store.raw() as connection:
+        connection.execute(
+            "DELETE FROM workbench.execution_snapshots WHERE execution_id = %s AND step_number = 0",
+            [gone],
+        )
+        connection.execute(
+            "UPDATE workbench.execution_snapshots SET state = '7' WHERE execution_id = %s AND step_number = 1",
+            [damaged],
+        )
+
+    for run, why in ((gone, "whole state of step 0, which is not there"), (damaged, "state of step 1 cannot be")):
+        replay = bench.replay(run)
+        for _ in range(2):
+            with pytest.raises(PatchError, match=why):
+                replay.seek(1).state  # noqa: B018
+        with pytest.raises(PatchError, match=why):
+            bench.origin(run, "n", step=1)
+        assert wb.ReplayPlayer(replay)._said["1"]["problem"].startswith("The s")
+    assert bench.replay(gone).state is None
+    assert bench.replay(damaged).state["n"] == 0
+
+
 def test_a_fork_shares_its_past_and_changes_nothing(bench):
     """States and events before the fork are the run's own; the edited state is the fork's; the run stays as it was."""
     run = recorded(bench)

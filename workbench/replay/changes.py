@@ -17,7 +17,7 @@ import orjson
 
 from workbench._delta import apply, diff, same
 from workbench.data.store.pruned import gaps
-from workbench.data.store.snapshots import chain_to, rebuild
+from workbench.data.store.snapshots import chain_to, rebuild, without_keyframe
 from workbench.errors import NotFoundError
 from workbench.replay.paths import find, keys_of, located, pointer
 
@@ -74,6 +74,8 @@ def last_change(store: Store, lineage: Sequence[tuple[str, int]], keys: Sequence
         There is no value at `keys`, or no snapshot.
     PrunedError
         The state to look into was pruned.
+    PatchError
+        A snapshot is damaged, or gone.
     """
     with store.raw() as connection:
         chain_to(connection, *lineage[0])
@@ -240,6 +242,8 @@ def _chains(store: Store, lineage: Sequence[tuple[str, int]]) -> Iterator[tuple[
         for first, last in _batches(parts):
             with store.raw() as connection:
                 rows = connection.execute(_ROWS, [run, first, last]).fetchall()
+            if rows[0][0] != rows[0][1]:
+                raise without_keyframe(*rows[0][:2])
             starts = [n for n, row in enumerate(rows) if row[0] == row[1]]
             for start, end in reversed(list(zip(starts, [*starts[1:], len(rows)], strict=True))):
                 yield run, rows[start:end]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from workbench._delta import apply
-from workbench.data.store.snapshots import block_around, check_step
+from workbench.data.store.snapshots import block_around, check_step, rebuild_all
+from workbench.errors import PatchError
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
@@ -38,6 +36,8 @@ class States:
             The run has no such step.
         PrunedError
             The state was pruned.
+        PatchError
+            A snapshot that it is rebuilt from is damaged, or gone.
         """
         block = next((one for one in self._blocks if one.holds(step)), None)
         if block is None:
@@ -57,10 +57,11 @@ class _Block:
 
     def __init__(self, rows: list[tuple[int, int, str]], gaps: list[Gap]) -> None:
         end = next((n for n, row in enumerate(rows) if n and row[0] == row[1]), None)
-        self._rows = rows[:end]
-        self._steps = [row[0] for row in self._rows]
+        self._steps = [row[0] for row in rows[:end]]
+        self._rebuilt = rebuild_all(rows[:end])
         self._states: list[Any] = []
         self._first = self._steps[0]
+        self._problem: PatchError | None = None  # none of the block's states is known from here on
         # Behind its last row a run that is still running may have got another since.
         self._last = self._steps[-1] if end is None else rows[end][0] - 1
         self._gaps = [gap for gap in gaps if gap.last_step >= self._first and gap.first_step <= self._last]
@@ -72,7 +73,12 @@ class _Block:
 
     def at(self, step: int) -> Any:
         place = bisect_right(self._steps, step) - 1
-        for _, _, text in self._rows[len(self._states) : place + 1]:
-            told = orjson.loads(text)
-            self._states.append(apply(self._states[-1], told) if self._states else told)
+        while len(self._states) <= place:
+            if self._problem is not None:
+                raise self._problem
+            try:
+                self._states.append(next(self._rebuilt)[1])
+            except PatchError as error:
+                self._problem = error
+                raise
         return self._states[place]

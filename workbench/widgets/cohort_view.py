@@ -9,7 +9,7 @@ import anywidget
 import polars as pl
 import traitlets
 
-from workbench._typing import RunCohort
+from workbench._typing import RunCohort, is_like
 
 from . import _cohort_flow, _cohort_still
 from ._base import Widget
@@ -91,7 +91,7 @@ class CohortView(Widget):
         **options: Any,
     ) -> None:
         self._check_options(options)
-        if not isinstance(cohort, RunCohort):
+        if not is_like(cohort, RunCohort):
             raise TypeError(
                 f"CohortView takes bench.cohort(task=…). It was given one {type(cohort).__name__};"
                 " two runs are shown by DiffView(bench.compare(a, b))."

@@ -10,7 +10,7 @@ import polars as pl
 import traitlets
 
 from workbench._delta import Patch, apply, diff
-from workbench._typing import ReplayCursor
+from workbench._typing import ReplayCursor, is_like
 from workbench.errors import PatchError, WorkbenchError
 
 from . import _replay_scene, _replay_still, _state
@@ -88,7 +88,7 @@ class ReplayPlayer(Widget):
 
     def __init__(self, replay: ReplayCursor, *, author: str | None = None, **options: Any) -> None:
         self._check_options(options)
-        if not isinstance(replay, ReplayCursor):
+        if not is_like(replay, ReplayCursor):
             raise TypeError(f"ReplayPlayer takes bench.replay(run); this is a {type(replay).__name__}.")
         self.author = author
         self._take(replay)

@@ -232,6 +232,18 @@ def test_missing_keyframe_is_named() -> None:
         list(rebuild_all(rows))
 
 
+def test_damaged_patch_is_named() -> None:
+    """A patch that does not apply, or is none, is an error that names its step; the states before it come."""
+    for damaged, why in ((b'[{"op":"remove","path":"/gone"}]', "there is no member 'gone'"), (b"7", "not a number"),
+                         (b'{"op":"add"}', "not an object"), (b'"text"', "not a string")):  # fmt: skip
+        rows = [(3, 3, b'{"n":3}'), (4, 3, b"[]"), (5, 3, damaged), (6, 3, b"[]")]
+        with pytest.raises(PatchError, match=rf"state of step 5 cannot be rebuilt.*{why}") as raised:
+            list(rebuild_all(rows))
+
+        assert raised.value.step_number == 5
+        assert rebuild(rows, 4) == {"n": 3}
+
+
 def test_text_bytes_and_parsed_rows() -> None:
     """Rows are read as Postgres gives them: text, bytes or parsed."""
     rows = [(0, 0, '{"a":1}'), (1, 0, b'[{"op":"add","path":"/b","value":2}]'), (2, 0, [])]

@@ -237,14 +237,33 @@ def _rebuilt(rows: Iterable[tuple[int, int, Any]], advance: Callable[[Any, Any],
         if keyframe_step == step:
             document, at = state, step
         elif keyframe_step != at:
-            raise PatchError(
-                f"The snapshot of step {step} builds on the whole state of step {keyframe_step}, which is not there.",
-                step_number=step,
-                reason="keyframe missing",
-            )
+            raise without_keyframe(step, keyframe_step)
         else:
-            document = advance(document, state)
+            try:
+                document = advance(document, state)
+            except PatchError as error:
+                raise _damaged(error, step, keyframe_step) from error
         yield step, document
+
+
+def without_keyframe(step: int, keyframe_step: int) -> PatchError:
+    """The error of a snapshot whose keyframe is gone."""
+    return PatchError(
+        f"The snapshot of step {step} builds on the whole state of step {keyframe_step}, which is not there.",
+        step_number=step,
+        reason="keyframe missing",
+    )
+
+
+def _damaged(error: Any, step: int, keyframe_step: int) -> PatchError:
+    return PatchError(
+        f"The state of step {step} cannot be rebuilt from that of step {keyframe_step}; a snapshot is damaged, or one"
+        f" between them is gone. {error} Those before it, and from the next whole state on, are there.",
+        step_number=step,
+        op_index=error.op_index,
+        pointer=error.pointer,
+        reason=error.reason,
+    )
 
 
 def rebuild(rows: Iterable[tuple[int, int, Any]], step: int) -> Any:
