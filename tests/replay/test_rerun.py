@@ -418,3 +418,43 @@ def test_a_tool_that_is_allowed_may_use_threads(bench, run):
 
     assert again.output == "told", again.error
     assert (again.refused, again.receipts["tool"].to_list()) == ([], ["notify"])
+
+
+def test_an_agent_that_records_itself_does_so_in_the_branch(bench):
+    """Traced, async or with a `with` of its own: its steps are the branch's; a run that it starts is its child."""
+
+    @bench.trace(kind="tool")
+    def look(to: str) -> list[int]:
+        return [7]
+
+    @bench.trace(kind="agent", agent_type="planner")
+    def traced(state: dict, depth: int = 0) -> str:
+        found = look(state["to"])
+        return f"flight {found[0]}" if depth else traced(state, depth=1)
+
+    @bench.trace(kind="agent", agent_type="planner")
+    async def awaited(state: dict) -> str:
+        return f"flight {look(state['to'])[0]}"
+
+    def own(state: dict) -> None:
+        with bench.record(agent_type="planner", task="Book") as run:
+            run.event("message", role="user", text=state["to"])
+            run.finish(status="cancelled", output=look(state["to"]))
+
+    first = json.loads('{"to": "OSL"}')
+    with bench.record(agent_type="planner") as run:
+        run.event("log")
+        look(first["to"])
+        look(first["to"])
+    n_before = bench.executions().height
+
+    reruns = [bench.rerun(run.id, agent, step=0, state=first) for agent in (traced, awaited, own)]
+
+    assert [(one.error, one.status) for one in reruns] == [(None, "completed")] * 2 + [(None, "cancelled")]
+    assert [one.output for one in reruns] == ["flight 7", "flight 7", [7]]
+    kinds = [bench.events(one.id)["event_type"].to_list() for one in reruns]
+    assert kinds == [["tool_call", "tool_result"]] * 2 + [["message", "tool_call", "tool_result"]]
+    assert bench.executions().height == n_before + 3 + 1  # one more: the run that the traced agent starts
+    inner = bench.executions().filter(parent_execution_id=str(reruns[0].id))
+    assert (inner.height, inner["n_events"].to_list(), inner["status"].to_list()) == (1, [2], ["completed"])
+    assert [bench.execution(one.id).status for one in reruns] == ["completed", "completed", "cancelled"]

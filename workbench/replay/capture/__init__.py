@@ -29,7 +29,7 @@ from workbench.errors import ConfigurationError, ReadOnlyError
 from workbench.replay.capture.continuing import Continued
 from workbench.replay.capture.delivery import delivery_of
 from workbench.replay.capture.place import diverted
-from workbench.replay.capture.recording import Recording
+from workbench.replay.capture.recording import Recording, taken_up
 from workbench.replay.capture.spool import folder_of, spools
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def record(store: Store, *, agent_type: str | None = None, into: UUID | str | No
         raise ReadOnlyError("This connection is read-only. Open it without read_only=True to record.")
     delivery = diverted.get() or delivery_of(store)
     if into is None:
-        return Recording(delivery, agent_type=agent_type or "", **about)
+        own = taken_up(agent_type) if about.get("parent") is None else None
+        return own or Recording(delivery, agent_type=agent_type or "", **about)
     given = [*(["agent_type"] if agent_type is not None else []), *(name for name in about if name != "metadata")]
     if given:
         raise ConfigurationError(

@@ -54,7 +54,7 @@ class Continued(Recording):
         super().__init__(delivery, agent_type=agent_type, model=model, metadata=metadata)
         self._account.be(branch)
 
-    def begin(self) -> None:
+    def _begin_here(self) -> None:
         """Take the branch, and begin.
 
         Raises

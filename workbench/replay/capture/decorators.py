@@ -6,7 +6,8 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from contextvars import Token
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from workbench.errors import ConfigurationError
 from workbench.replay.capture.calls import ModelCall, Span, ToolCall
@@ -142,11 +143,13 @@ class _Traced:
 
 
 class _Call:
-    """One call, captured: it is entered and left around each piece of work that is done for it."""
+    """One call, captured: in a ``with``, or entered and left around each piece of work that is done for it."""
 
     def __init__(self, traced: _Traced, place: Place | None, arguments: dict[str, Any]) -> None:
         self._traced = traced
         self._yielded: list[Any] = []
+        self._token: Token[Place | None] | None = None
+        self.result: Any = None
         self._step: Span | None = None
         self._run: Recording | None = None
         given = arguments if traced.keeps_input else None
@@ -162,11 +165,14 @@ class _Call:
 
     def _new_run(self, place: Place | None, given: Any) -> Recording:
         from workbench.replay.capture.delivery import delivery_of
-        from workbench.replay.capture.recording import Recording
+        from workbench.replay.capture.recording import Recording, taken_up
 
         traced = self._traced
         about = {"agent_type": traced.agent or traced.name, "name": traced.name, "model": traced.model, **traced.about}
         about.setdefault("input", given)
+        own = taken_up(about["agent_type"])
+        if own is not None:
+            return own
         if traced.store is not None:
             return Recording(diverted.get() or delivery_of(traced.store), **about)
         assert place is not None
@@ -182,6 +188,14 @@ class _Call:
             call._about["name"] = traced.name
             return call
         return Span(recording, "span", name=traced.name, agent=traced.agent, input=given)
+
+    def __enter__(self) -> Self:
+        self._token = enter(self.place)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        leave(self._token)
+        self.end(self.result, error)
 
     def yielded(self, value: Any) -> None:
         if len(self._yielded) < MAX_YIELDED:
@@ -241,16 +255,9 @@ def _function(function: Any, traced: _Traced) -> Any:
         call = traced.begin(args, kwargs)
         if call is None:
             return function(*args, **kwargs)
-        token = enter(call.place)
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            leave(token)
-            call.end(error=error)
-            raise
-        leave(token)
-        call.end(result)
-        return result
+        with call:
+            call.result = function(*args, **kwargs)
+        return call.result
 
     return wrapper
 
@@ -261,16 +268,9 @@ def _coroutine(function: Any, traced: _Traced) -> Any:
         call = traced.begin(args, kwargs)
         if call is None:
             return await function(*args, **kwargs)
-        token = enter(call.place)
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            leave(token)
-            call.end(error=error)
-            raise
-        leave(token)
-        call.end(result)
-        return result
+        with call:
+            call.result = await function(*args, **kwargs)
+        return call.result
 
     return wrapper
 

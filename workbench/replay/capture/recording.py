@@ -53,6 +53,9 @@ class Recording:
 
     Threads and tasks may use one recording together. A forked child has a run of its own, a child of this one.
 
+    An agent that is run again records in the branch that waits for it (``awaits_agent``), and not in a child of that:
+    its ``with`` is then one inside another, of which the outer one ends the run.
+
     Parameters
     ----------
     delivery
@@ -96,6 +99,9 @@ class Recording:
         if not agent_type:
             raise ConfigurationError("agent_type must not be empty: it names the kind of agent, like 'planner'.")
         self.delivery = delivery
+        self.awaits_agent = False
+        self._n_begun = 0  # times that it was begun and has not ended
+        self._tokens: list[Token[Place | None]] = []
         self._parent = parent if parent is None or isinstance(parent, Recording) else _execution(parent)
         self._begin_as(
             Run(
@@ -117,7 +123,6 @@ class Recording:
         self._state: bytes = b"{}"
         self._state_raw: bytes | None = None
         self._stated: tuple[int, str | None, bool] = (-1, None, False)  # step, description, checkpoint
-        self._token: Token[Place | None] | None = None
         self._has_begun = False
 
     @property
@@ -152,11 +157,16 @@ class Recording:
 
     def __enter__(self) -> Self:
         self.begin()
-        self._token = enter(Place(self))
+        self._tokens.append(enter(Place(self)))
         return self
 
     def begin(self) -> None:
         """Begin the run, for what is no ``with``; its parent is that of the context."""
+        self._n_begun += 1
+        if self._n_begun == 1:
+            self._begin_here()
+
+    def _begin_here(self) -> None:
         account, place = self._account, here()
         if self._parent is None and place is not None:
             self._parent, account.parent_step = place.recording, place.number
@@ -176,10 +186,7 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        leave(self._token)
-        self._token = None
-        self.end(error)
-        if not self.delivery.is_down:
+        if self._left(error):
             self.delivery.flush(END_WAIT_S)
 
     async def __aenter__(self) -> Self:
@@ -188,11 +195,21 @@ class Recording:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        leave(self._token)
-        self._token = None
-        self.end(error)
-        if not self.delivery.is_down:
+        if self._left(error):
             await asyncio.to_thread(self.delivery.flush, END_WAIT_S)
+
+    def _left(self, error: BaseException | None) -> bool:
+        """The ``with`` ends; whether to wait for the database."""
+        leave(self._tokens.pop() if self._tokens else None)
+        self.end(error)
+        return self._account.is_over and not self.delivery.is_down
+
+    def take_up(self, agent_type: str) -> bool:
+        """Whether this is the run of an agent that begins: its own, which is run again and waits for it."""
+        with self._lock:
+            is_its = self.awaits_agent and agent_type == self.agent_type
+            self.awaits_agent = self.awaits_agent and not is_its
+        return is_its
 
     def end(self, error: BaseException | None = None) -> None:
         """End the run, for what is no ``with``; does not wait for the database."""
@@ -201,7 +218,9 @@ class Recording:
             why = described(error)
             is_cancelled = isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit))
             self.finish(status="cancelled" if is_cancelled else "failed", error=why["message"], error_type=why["type"])
-        self._close()
+        self._n_begun -= 1
+        if self._n_begun <= 0:
+            self._close()
 
     def _close(self) -> None:
         with self._lock:
@@ -483,6 +502,13 @@ class Recording:
             return place.number
         account = self._account
         return account.n_events - 1 if account.n_events > account.first else None
+
+
+def taken_up(agent_type: Any) -> Recording | None:
+    """The recording in whose context the code runs, where it is the run of the agent that begins here."""
+    place = here()
+    is_its = place is not None and place.number is None and place.recording.take_up(text_of(agent_type) or "")
+    return place.recording if place is not None and is_its else None
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

@@ -38,9 +38,9 @@ class Rerun:
     id
         The branch in which it is recorded: ``bench.compare(run, rerun)``, ``bench.replay(rerun)``.
     status
-        ``completed`` or ``failed``.
+        ``completed`` or ``failed``; else as an agent that records itself says.
     output
-        What the agent returned.
+        What the agent returned, or gave to ``run.finish(output=…)``.
     error
         The exception that ended it; ``None`` when it completed.
     n_recorded, n_live
@@ -77,6 +77,9 @@ def rerun(
 
     Calls of functions that are declared (:mod:`workbench.replay.rerun.effects`) are answered from the recording by
     tool and arguments, those of a model in their order. Everything else that would leave the process is refused.
+
+    An agent that records itself (``bench.record()`` or ``bench.trace(kind="agent")``) does so in the branch: the first
+    run of the same ``agent_type`` that it begins outside of any step is this one.
 
     Parameters
     ----------
@@ -119,14 +122,17 @@ def rerun(
     answers = Answering(recording, Tape(events.filter(pl.col("step_number") > step)), live_from, frozenset(allow))
     output, failed, guard = None, None, Guard()
     with recording:
+        recording.awaits_agent = True
         try:
             with guard:
                 output = copy_context().run(answers.run, call, copy.deepcopy(begun))
             with free():
-                recording.finish(output=output)
+                if not recording.is_finished:
+                    recording.finish(output=output)
         except Exception as error:  # noqa: BLE001 (the agent's own, whatever it is: told, not raised)
             failed = error
             recording.finish(error=str(error), error_type=type(error).__name__)
     receipts = pl.DataFrame(answers.receipts, schema=RECEIPTS, orient="row")
-    status = "failed" if failed else "completed"
+    status = "failed" if failed else recording.status
+    output = recording.output if output is None else output
     return Rerun(branch, status, output, failed, answers.n_recorded, answers.n_live, receipts, guard.refused)
