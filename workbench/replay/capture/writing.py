@@ -62,6 +62,7 @@ class Batch:
     new_states: list[_Row] = field(default_factory=list)
     changed_states: list[_Row] = field(default_factory=list)
     lines: dict[str, list[bytes]] = field(default_factory=dict)  # of each run, for what is put aside
+    first_told: set[str] = field(default_factory=set)  # runs of which nothing was told before
 
     @property
     def executions(self) -> list[str]:
@@ -72,6 +73,7 @@ class Batch:
         """What of this is about one run."""
         own = Batch(0, lines={run: self.lines[run]})
         own.runs = {run: self.runs[run]} if run in self.runs else {}
+        own.first_told = self.first_told & {run}
         for name in ("new_events", "ended_events"):
             setattr(own, name, {key: row for key, row in getattr(self, name).items() if key[0] == run})
         for name in ("new_states", "changed_states"):
@@ -85,6 +87,7 @@ class Writer:
     def __init__(self) -> None:
         self._states: dict[str, _States] = {}
         self._begun: set[tuple[str, int]] = set()  # events written as unfinished
+        self._told: set[str] = set()  # runs that go on
 
     def batch(self, data: bytes) -> Batch:
         """Make a batch of some lines; each is to be given once."""
@@ -104,8 +107,11 @@ class Writer:
         for run in batch.executions:
             if run in self._states:
                 self._states[run].take(batch)
+        batch.first_told = batch.runs.keys() - self._told
+        self._told |= batch.first_told
         for run, told in batch.runs.items():
             if told.is_ended:
+                self._told.discard(run)
                 self._states.pop(run, None)
                 self._begun -= {key for key in self._begun if key[0] == run}
         return batch
@@ -138,6 +144,9 @@ def write(store: Store, batch: Batch, *, is_again: bool = False) -> None:
         The database is not there, or refuses a row; nothing was written.
     """
     with store.raw() as connection:
+        loose = {run: told for run, told in batch.runs.items() if told.parent is not None and run in batch.first_told}
+        keys = {*batch.lines, *(told.parent for told in loose.values())}
+        connection.execute(_FAMILIES, [sorted({uuid.UUID(key).int % _N_FAMILIES for key in keys if key})])
         tasks = {told.task[0]: told.task for told in batch.runs.values() if told.task}
         if tasks:
             connection.cursor().executemany(_TASK, list(tasks.values()))
@@ -159,9 +168,10 @@ def write(store: Store, batch: Batch, *, is_again: bool = False) -> None:
         for run, told in batch.runs.items():
             if told.is_ended and run not in pruned and not told.n_states and told.n_events <= DERIVED_UP_TO:
                 derive_states(connection, run)
-            if told.parent is not None:
-                step = None if told.parent_step is None else _event_id(told.parent, told.parent_step)
-                connection.execute(_LINK, {"child": run, "parent": told.parent, "event": step})
+        for run, told in loose.items():
+            step = None if told.parent_step is None else _event_id(str(told.parent), told.parent_step)
+            connection.execute(_LINK, {"child": run, "parent": told.parent, "event": step})
+        connection.execute(_LINK_CHILDREN, [batch.executions])
 
 
 def derive_states(connection: Any, run: str) -> None:
@@ -286,13 +296,30 @@ _RUN = (
     f" ({', '.join(f'excluded.{name}' for name in _SAID)}, old.metadata || excluded.metadata)"
 )
 
-# The parent may be in the spool of another process, and come later; or be dropped by a full disk.
+# A run and its parent may be in the spools of two processes, and come in any order, also at the same moment: whoever
+# comes second makes the link. So that one of two is the second, both hold a lock of the parent's until they have
+# committed, taken before any row; there are few such locks, for a batch may hold thousands of runs.
+_N_FAMILIES = 256
+_FAMILIES = "SELECT pg_advisory_xact_lock(1466040320, family) FROM unnest(%s::int[]) AS family"
+
 _LINK = """
 UPDATE workbench.agent_executions AS child SET parent_execution_id = parent.id,
   parent_event_id = (SELECT id FROM workbench.observability_events WHERE id = %(event)s)
 FROM workbench.agent_executions AS parent
 WHERE child.id = %(child)s AND parent.id = %(parent)s
   AND (child.parent_execution_id IS NULL OR child.parent_event_id IS NULL)
+"""
+
+# Children that came before their parent, or before the step that they hang on.
+_LINK_CHILDREN = """
+UPDATE workbench.agent_executions AS child SET parent_execution_id = parent.id, parent_event_id = (
+  SELECT event.id FROM workbench.observability_events AS event WHERE event.execution_id = parent.id
+  AND event.step_number = CASE WHEN child.metadata->>'spawned_by' ~ '^[0-9]{1,9}$'
+    THEN (child.metadata->>'spawned_by')::int END ORDER BY event.id LIMIT 1)
+FROM workbench.agent_executions AS parent
+WHERE parent.id = ANY(%s::uuid[]) AND child.metadata ? 'parent_source_id'
+  AND child.metadata->>'parent_source_id' = parent.id::text AND child.source = 'record' AND child.id <> parent.id
+  AND (child.parent_execution_id IS NULL OR child.parent_event_id IS NULL AND child.metadata ? 'spawned_by')
 """
 
 _EVENTS = """
