@@ -413,10 +413,10 @@ class Workbench:
         return compare_runs(self.frames, a, b)
 
     def replay(self, run: Any) -> Replay:
-        """A cursor over the steps of a run. See :class:`workbench.replay.player.Replay`."""
+        """A cursor on a run; of a row of :meth:`find`, on its step. See :class:`workbench.replay.player.Replay`."""
         from .replay.player import Replay
 
-        return Replay(self.frames, self.frames.run_id(run))
+        return Replay.of(self.frames, run)
 
     def fork(self, run: Any, step: int, **given: Any) -> UUID:
         """Make a branch that goes on from a step of a run. See :func:`workbench.replay.branches.fork`."""

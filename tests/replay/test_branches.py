@@ -212,6 +212,27 @@ def test_the_cursor_goes_where_it_is_told(bench):
         next(replay.play(speed=0))
 
 
+def test_a_row_opens_its_step(bench):
+    """A row of an answer opens the cursor on its step; a cursor goes to any row of its run, and to no other."""
+    run, other = recorded(bench, 4), recorded(bench, 4)
+    found = bench.find(wb.state("n") >= 2, run)
+    fork = bench.fork(run, 2)
+
+    assert [bench.replay(found[n]).step_number for n in range(len(found))] == found["step_number"].to_list()
+    assert bench.replay(found.row(1, named=True)).step_number == found["step_number"][1] > 0
+    assert bench.replay(bench.events(run)[3]).step_number == 3
+    assert bench.replay(bench.events(run)).step_number == bench.replay(bench.executions(ids=[run])).step_number == 0
+    replay = bench.replay(fork)
+    assert replay.goto({"step_number": 1}).goto(found[0]).step_number == found["step_number"][0]
+    with pytest.raises(NotFoundError, match=r"bench\.replay\(row\) opens the other"):
+        replay.goto(bench.find(wb.state("n") >= 2, other)[0])
+    with pytest.raises(ConfigurationError, match="tells no step"):
+        replay.goto({"name": "x"})
+    with pytest.raises(ConfigurationError, match=r"Try frame\[0\]"):
+        replay.goto(found)
+    assert replay.step_number == found["step_number"][0]
+
+
 def test_the_cursor_of_a_fork_stands_on_steps_without_an_event(bench):
     """A step of which there is a state alone is a step of the forks behind it, once, that of the fork too."""
     run = recorded(bench, 3)

@@ -81,6 +81,19 @@ class Replay:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @classmethod
+    def of(cls, frames: Frames, run: Any) -> Replay:
+        """A cursor on a run, as :meth:`Frames.run_id` takes it; of a row that tells a step, on that step.
+
+        ::
+
+            found = bench.find(wb.event("tool").then(wb.event(severity="error"), within=3))
+            wb.ReplayPlayer(bench.replay(found[0]))  # the first match, in the player
+        """
+        replay = cls(frames, frames.run_id(run))
+        row = row_of(run) if not isinstance(run, pl.DataFrame) or run.height == 1 else None
+        return replay if row is None or row.get("step_number") is None else replay.goto(row)
+
     # -- where it stands ---------------------------------------------------------------------------------------------
 
     @property
@@ -151,18 +164,45 @@ class Replay:
         self.position = self._numbers.index(self._found(step))
         return self
 
-    def goto(self, event: Any) -> Self:
-        """Go to an event: its id, or a row of an events frame.
+    def goto(self, place: Any) -> Self:
+        """Go to an event or a step.
+
+        Parameters
+        ----------
+        place
+            The id of an event; or a row, as a dict or a frame of one row, that tells a step: of ``bench.find(…)``,
+            ``bench.events(…)``, ``bench.suspects(…)``, ``bench.notes(…)`` and others with ``step_number``.
 
         Raises
         ------
         NotFoundError
-            The event is none of this run's.
+            The event or step is none of this run's; the cursor stays.
+        ConfigurationError
+            The row tells no step, or a frame has several rows.
         """
-        wanted = str(event["id"] if isinstance(event, Mapping) else getattr(event, "id", event))
-        place = self.steps["id"].index_of(wanted)
+        row = row_of(place)
+        if row is None or (row.get("step_number") is None and row.get("id") is not None):
+            return self._goto_event(str(getattr(place, "id", place) if row is None else row["id"]))
+        if row.get("step_number") is None:
+            raise ConfigurationError(
+                f"This row tells no step, only {', '.join(row)}. Give one of bench.find(…) or bench.events(…).",
+                value=row,
+            )
+        owner = row.get("execution_id")
+        if owner is not None and str(owner) not in {self.id, *self.steps["execution_id"]}:
+            raise NotFoundError(
+                f"The row is of execution {owner}, and this is a replay of {self.id}. bench.replay(row) opens the other"
+                " at that step.",
+                execution_id=str(owner),
+            )
+        # A step may hold several events.
+        is_event = row.get("id") is not None and str(row["id"]) in self.steps["id"]
+        return self._goto_event(str(row["id"])) if is_event else self.seek(row["step_number"])
+
+    def _goto_event(self, event_id: str) -> Self:
+        place = self.steps["id"].index_of(event_id)
         if place is None:
-            raise NotFoundError(f"Event {wanted} is none of execution {self.id}.", event_id=wanted)
+            raise NotFoundError(f"Event {event_id} is none of execution {self.id}.", event_id=event_id)
         self.position = place
         return self
 
@@ -495,6 +535,17 @@ def _steps(frames: Frames, run: str, stated: pl.DataFrame) -> pl.DataFrame:
     alone = stated.drop("is_derived").unique("step_number", keep="first", maintain_order=True)
     alone = alone.join(steps, on="step_number", how="anti")
     return pl.concat([steps, alone], how="diagonal").sort("step_number", maintain_order=True)
+
+
+def row_of(place: Any) -> Mapping[str, Any] | None:
+    """A row of a frame, given as a dict or as a frame of one row; ``None`` for anything else."""
+    if isinstance(place, pl.DataFrame):
+        if place.height != 1:
+            raise ConfigurationError(
+                f"One row is needed, and this frame has {place.height}. Try frame[0].", n_rows=place.height
+            )
+        return place.row(0, named=True)
+    return place if isinstance(place, Mapping) else None
 
 
 def value_at(state: Any, path: str) -> Any:

@@ -82,6 +82,13 @@ def find(
         several; null where it has none) ``event_type``, ``name``, and ``label``, one line of what it says; ``matched``,
         what of the predicate holds there, with the values of the state; ``agent_type`` and ``task`` of the run.
 
+    Examples
+    --------
+    ::
+
+        found = bench.find(wb.event("tool_call", name="refund").before(wb.event("tool_call", name="lookup")))
+        bench.replay(found[0])  # a cursor on the first match; wb.ReplayPlayer(bench.replay(found[0])) shows it
+
     Notes
     -----
     A fork is looked at from its very beginning, in the run it left; its rows are those behind the step it was forked
