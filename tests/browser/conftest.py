@@ -408,10 +408,14 @@ class NotebookPage:
 
     def open(self, *cells: str) -> NotebookPage:
         """A new notebook with these code cells and a kernel of its own."""
-        self._count += 1
-        name = f"nb{self._count}.ipynb"
         notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
         notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        return self.open_copy(notebook)
+
+    def open_copy(self, notebook: nbformat.NotebookNode) -> NotebookPage:
+        """A copy of a notebook, with a kernel of its own."""
+        self._count += 1
+        name = f"nb{self._count}.ipynb"
         nbformat.write(notebook, self.server.root / name)
         if self._is_open:
             self.page.evaluate(_NEXT, name)

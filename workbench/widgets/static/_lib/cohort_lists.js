@@ -187,7 +187,8 @@ export function runList({ load, picked, pick, open, close, say }) {
       },
       h("span", { class: "wb-co-tick", "aria-hidden": "true", title: "Tick (Space)", on: { click: ticks } }, on ? "☑" : "☐"),
       h("span", { class: `wb-co-outcome wb-co-${row.outcome}` }, failed ? "✕ failed" : "✓ good"),
-      h("span", { class: "wb-co-id wb-mono" }, row.id.slice(0, 8), row.name ? h("span", { class: "wb-muted" }, ` ${oneLine(row.name, 40)}`) : null),
+      // Ids that are made one after the other begin alike: their ends differ.
+      h("span", { class: "wb-co-id", title: row.id }, row.name ? oneLine(row.name, 60) : row.id.slice(0, 8), h("span", { class: "wb-muted wb-mono" }, ` ${row.id.slice(-4)}`)),
       h("span", { class: "wb-co-steps" }, steps),
       h("span", { class: "wb-co-label" }, oneLine(row.label, 160), row.marks.map((/** @type {string} */ mark) => h("span", { class: "wb-co-mark" }, mark))),
       open ? h("span", { class: "wb-co-play", "aria-hidden": "true" }, "▶") : null,
