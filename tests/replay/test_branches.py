@@ -293,6 +293,18 @@ def test_a_cursor_forks_with_changes_and_restores_objects(bench):
         replay.fork(state={}, patch=[])
 
 
+def test_what_no_column_takes_is_written_as_it_can_be(bench):
+    """NUL and half a character pair in a note, its author, or a reason are replaced, as in what agents say."""
+    replay = bench.replay(recorded(bench)).seek(2)
+    replay.note("a\0b\ud800", author="c\0d\ud800")
+    head = replay.rollback(reason="e\0f\ud800")
+
+    row = replay.notes.row(0, named=True)
+    assert (row["text"], row["author"]) == ("a\u2400b\ufffd", "c\u2400d\ufffd")
+    reasons = bench.sql("SELECT reason FROM branch_heads WHERE execution_id = $1", [head.id])
+    assert reasons["reason"].to_list() == ["e\u2400f\ufffd"]
+
+
 def test_notes_hang_on_the_step_and_show_in_every_branch(bench):
     """Pins, notes and named checkpoints; one name means one step."""
     replay = bench.replay(recorded(bench)).seek(2)

@@ -36,7 +36,8 @@ def add_note(
         check_step(connection, run, step)
         stretches = course(connection, run)
         owner = next(one.execution_id for one in reversed(stretches) if one.after < step or one.after == -1)
-        asked = {"run": owner, "step": step, "kind": kind, "text": storable_text(text), "author": author}
+        asked = {"run": owner, "step": step, "kind": kind, "text": storable_text(text)}
+        asked["author"] = storable_text(author)
         if kind == "checkpoint":
             _check_name(connection, {**asked, "runs": [one.execution_id for one in stretches], "note": None})
         row = connection.execute(_ADD, asked).fetchone()
