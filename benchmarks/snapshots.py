@@ -1,13 +1,20 @@
-"""States of 200-step runs: bytes on disk, one state, all states; ours beside whole jsonb and whole zstd rows."""
+"""States of 200-step runs: bytes on disk, one state, all states; ours beside whole jsonb and whole zstd rows.
+
+Then what compressing them saves and costs, what is left when one in ten steps is kept, and how much of them is strings
+that are stored more than once. The last is why equal strings are not shared between rows: see CONTRIBUTING.md.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
+import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,7 +22,11 @@ import zstandard
 
 from benchmarks._bench import scratch_store, table
 from workbench._delta import diff
+from workbench.data.frames.load import Frames
+from workbench.data.ingest import ingest
+from workbench.data.ingest.prune import prune
 from workbench.data.ingest.writing.rows import SNAPSHOT_COLUMNS
+from workbench.data.secrets.scan import strings
 from workbench.data.store.copy import copy_rows
 from workbench.data.store.engine import Store
 from workbench.data.store.snapshots import encode, state_at
@@ -65,6 +76,10 @@ KINDS: dict[str, Callable[[int], Iterator[Any]]] = {
 }  # fmt: skip
 
 
+REAL = ("pi", "claude-code", "tau2", "") if "WORKBENCH_TEST_DATA" in os.environ else ()
+LARGE = 1_000  # bytes of a string that would be worth a row of its own
+
+
 class _State:
     def __init__(self, step_number: int, document: Any) -> None:
         self.step_number, self.document, self.patch = step_number, document, None
@@ -79,6 +94,14 @@ def run(quick: bool = False) -> None:
         pure = len(orjson.dumps(states[0])) + patches
         with scratch_store() as store:
             _print(kind, states, pure, store, n_runs)
+            _compressed(kind, store)
+            _repeated(kind, store)
+            _pruned(kind, store)
+    for source in () if quick else REAL:
+        with scratch_store() as store:
+            ingest(store, Path(os.environ["WORKBENCH_TEST_DATA"]) / source, progress=False)
+            _compressed(source or "all", store)
+            _repeated(source or "all", store)
 
 
 def _print(kind: str, states: list[Any], pure: int, store: Store, n_runs: int) -> None:
@@ -145,3 +168,78 @@ def _print(kind: str, states: list[Any], pure: int, store: Store, n_runs: int) -
                       f"{at / first[1]:.2f}"))  # fmt: skip
     title = f"{kind}: 200 steps, patches alone {pure / 1e6:.2f} MB"
     table(title, ("way", "MB a run", "times smaller", "× patches alone", "state at k ms", "× whole jsonb"), lines)
+
+
+def _compressed(kind: str, store: Store) -> None:
+    """Print the states stored in each way that the server has: bytes, writing all, reading all; interleaved."""
+    with store.raw() as connection:
+        offered = connection.execute(
+            "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchone()
+        ways = {"as they are": "STORAGE EXTERNAL", **{name: f"COMPRESSION {name}" for name in (offered or [[]])[0]}}
+        connection.execute(
+            "CREATE TEMP TABLE given AS SELECT execution_id, step_number, keyframe_step, state::text AS state"
+            " FROM workbench.execution_snapshots"
+        )
+        for way, how in ways.items():
+            connection.execute(
+                f'CREATE TABLE "{way}" (run uuid, step int, base int, state jsonb, PRIMARY KEY (run, step))'.encode()
+            )
+            connection.execute(f'ALTER TABLE "{way}" ALTER COLUMN state SET {how}'.encode())
+        took: dict[str, tuple[list[float], list[float]]] = {way: ([], []) for way in ways}
+        for way in [*ways] * 3:
+            connection.execute(f'TRUNCATE "{way}"'.encode())
+            started = time.perf_counter()
+            connection.execute(
+                f'INSERT INTO "{way}" SELECT execution_id, step_number, keyframe_step, state::jsonb FROM given'.encode()
+            )
+            written = time.perf_counter()
+            connection.execute(f'SELECT sum(length(state::text)) FROM "{way}"'.encode())
+            took[way][0].append(written - started)
+            took[way][1].append(time.perf_counter() - written)
+        lines, first = [], None
+        for way, (writes, reads) in took.items():
+            row = connection.execute("SELECT pg_table_size(%s::regclass)", [f'"{way}"']).fetchone()
+            found = (row[0] if row else 0) / 1e6, min(writes), min(reads)
+            first = first or found
+            told = [f"{found[0]:.2f}", *(f"{now / then:.2f}" for now, then in zip(found, first, strict=True))]
+            lines.append((way, *told))
+    table(f"{kind}: states compressed by the server", ("way", "MB", "× size", "× writing", "× reading"), lines)
+
+
+def _repeated(kind: str, store: Store) -> None:
+    """Print how much of the stored states is large strings that stand in another row too."""
+    seen: dict[bytes, set[Any]] = {}
+    n_bytes = within = across = 0
+    with store.raw() as connection:
+        rows = connection.execute("SELECT execution_id, state::text FROM workbench.execution_snapshots ORDER BY 1")
+        for run, text in rows:
+            n_bytes += len(text.encode())
+            for _, value, _ in strings(orjson.loads(text)):
+                size = len(value.encode())
+                if size < LARGE:
+                    continue
+                runs = seen.setdefault(hashlib.blake2b(value.encode()).digest(), set())
+                within += size * (run in runs)
+                across += size * (bool(runs) and run not in runs)
+                runs.add(run)
+    line = (f"{n_bytes / 1e6:.2f}", f"{within / n_bytes:.1%}", f"{across / n_bytes:.1%}")
+    # In the runs that are made here all is in another run: they are the same states again.
+    title = f"{kind}: strings of {LARGE:,} bytes and more that are stored again"
+    table(title, ("MB of states", "in the same run", "in another run"), [line])
+
+
+def _pruned(kind: str, store: Store) -> None:
+    """Print what is left of the runs when the state of every tenth step is kept."""
+    with store.raw() as connection:
+        runs = [str(run) for (run,) in connection.execute("SELECT id FROM workbench.agent_executions")]
+    sizes = []
+    for every in (None, 10):
+        done = prune(Frames(store), runs, every=every) if every else None
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM FULL workbench.execution_snapshots")
+        with store.raw() as connection:
+            row = connection.execute("SELECT pg_table_size('workbench.execution_snapshots')").fetchone()
+        sizes.append((row[0] if row else 0) / len(runs) / 1e6)
+    line = (f"{sizes[0]:.2f}", f"{sizes[1]:.2f}", f"{sizes[1] / sizes[0]:.2f}", str(done and done.n_kept // len(runs)))
+    table(f"{kind}: pruned with every=10", ("MB a run", "after", "×", "states kept"), [line])

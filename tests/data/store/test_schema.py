@@ -99,19 +99,34 @@ def test_the_revisions_and_the_tables_are_the_same(empty, server):
     assert tables_of(dump(empty.url)) == built
 
 
-def test_long_documents_are_stored_as_they_are(store):
-    """Events and states are not compressed: that is most of the server's work in an ingest and saves little."""
+def test_states_are_compressed_and_events_are_not(store):
+    """Compressing events is most of the server's work in an ingest; states take lz4 where the server has it."""
     with store.raw() as connection:
         rows = connection.execute(
             "SELECT attrelid::regclass::text, attname, attstorage FROM pg_attribute"
             " WHERE attrelid IN ('workbench.observability_events'::regclass, 'workbench.execution_snapshots'::regclass)"
             " AND atttypid = 'jsonb'::regtype"
         ).fetchall()
+        offered = connection.execute(
+            "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchone()
+        chosen = connection.execute(
+            "SELECT to_jsonb(a)->>'attcompression' FROM pg_attribute a"
+            " WHERE attrelid = 'workbench.execution_snapshots'::regclass AND attname = 'state'"
+        ).fetchone()
+        connection.execute("INSERT INTO workbench.agent_executions (agent_type) VALUES ('x')")
+        connection.execute(
+            "INSERT INTO workbench.execution_snapshots (execution_id, step_number, keyframe_step, state)"
+            " SELECT id, 0, 0, to_jsonb(repeat('def apply(document, patch): ', 4000)) FROM workbench.agent_executions"
+        )
+        size = connection.execute("SELECT pg_column_size(state) FROM workbench.execution_snapshots").fetchone()
 
     assert {(table.split(".")[-1], column): storage for table, column, storage in rows} == {
         ("observability_events", "data"): "e",
-        ("execution_snapshots", "state"): "e",
+        ("execution_snapshots", "state"): "x",
     }
+    assert chosen[0] == ("l" if offered and offered[0] else "")
+    assert size[0] < 4000 * len("def apply(document, patch): ") / 10
 
 
 def test_the_newest_revision_is_the_one_the_code_names(store):

@@ -1,4 +1,7 @@
-"""Which states were pruned: a step of which the state is gone is told from one that changed nothing."""
+"""Which states were pruned: a step of which the state is gone is told from one that changed nothing; compressed states.
+
+States that are stored already stay as they are. Down again, nothing says any more that a state was pruned.
+"""
 
 from alembic import op
 
@@ -25,12 +28,25 @@ COMMENT ON COLUMN workbench.pruned_states.last_step IS 'to after this one; the s
 COMMENT ON COLUMN workbench.pruned_states.n_states IS 'how many were stored between';
 """
 
+# Syntax of version 14: older servers must not see it.
+_COMPRESSION = """
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+    EXECUTE 'ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET COMPRESSION {}';
+  END IF;
+END $$
+"""
+
 
 def upgrade() -> None:
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
+    op.execute("ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTENDED")
+    op.execute(_COMPRESSION.format("lz4"))
 
 
 def downgrade() -> None:
+    op.execute(_COMPRESSION.format("default"))
+    op.execute("ALTER TABLE workbench.execution_snapshots ALTER COLUMN state SET STORAGE EXTERNAL")
     op.execute("DROP TABLE workbench.pruned_states")
