@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from workbench.errors import ConfigurationError
+from workbench.replay.capture import fields
 
 
 def test_a_recorded_run_is_a_run_like_any_other(bench):
@@ -124,8 +125,9 @@ def test_a_run_needs_a_kind(bench):
         bench.record(agent_type="")
 
 
-def test_unknown_classes_of_tokens_do_not_stop_the_agent(bench, caplog):
+def test_unknown_classes_of_tokens_do_not_stop_the_agent(bench, caplog, monkeypatch):
     """They are kept and not counted, and the log says which there are; a provider's own names are understood."""
+    monkeypatch.setattr(fields, "_warned", [])  # it says so once a process
     with bench.record(agent_type="planner") as run:
         run.event("llm_call", usage={"blue_tokens": 3, "input_tokens": 1})
         run.event("llm_call", usage={"prompt_tokens": 5, "completion_tokens": 2})

@@ -155,6 +155,6 @@ class ModelCall(Span):
         told = super()._told(is_end=is_end) | {"model": self.model}
         if is_end:
             told |= {"usage": self.usage, "cost_usd": self.cost_usd}
-        if isinstance(self.output, str):
+        if issubclass(type(self.output), str):  # isinstance would ask the value for its class
             told |= {"text": self.output}
         return told

@@ -26,20 +26,20 @@ _MAX_TOKENS = 2**53
 
 def columns(header: list[Any], lane: str) -> bytes:
     """The columns of an event, as they are where all are what they should be."""
-    try:
-        data = orjson.dumps(header)
-    except TypeError:  # a lone surrogate, or no text at all
-        data = b""
     duration = header[6]
     is_right = duration is None or (type(duration) in (int, float) and 0 <= duration < math.inf)
-    is_right = is_right and header[4] in SEVERITIES and header[0] and all(_is_label(value) for value in header[:4])
-    if data and is_right and len(data) < _USUAL and b"\\u0000" not in data:
-        return data
+    if is_right and all(_is_label(value) for value in header[:5]) and header[0] and header[4] in SEVERITIES:
+        try:
+            data = orjson.dumps(header)
+        except TypeError:  # a lone surrogate
+            data = b"\\u0000"
+        if len(data) < _USUAL and b"\\u0000" not in data:
+            return data
     kind, name, agent, category, severity, at, duration, trace, span, parent, mark = header
     return orjson.dumps([
         label(kind) or "log", label(name), label(agent) or lane, label(category),
-        severity if severity in SEVERITIES else "info", at, positive(duration, math.inf), trace,
-        label(span), label(parent), mark,
+        severity if type(severity) is str and severity in SEVERITIES else "info", at, positive(duration, math.inf),
+        trace, label(span), label(parent), mark,
     ])  # fmt: skip
 
 

@@ -45,9 +45,7 @@ def _whole(usage: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _member(value: Any, name: str) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(name)
     try:
-        return getattr(value, name, None)
+        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
     except Exception:  # noqa: BLE001 (a property of the agent's)
         return None

@@ -13,8 +13,9 @@ nested too deep        ``{"$type": "deep", "repr": …}``
 anything else          ``{"$type": "module.Class", "repr": …}``
 =====================  =================================================================================
 
-Pydantic models, dataclasses, enums, dates, UUIDs, sets and mappings become what they say. Nothing that a value does
-when it is asked (an error in its ``__repr__``, a property that raises) reaches the agent.
+Pydantic models, dataclasses, enums, dates, UUIDs, sets and mappings become what they say; keys that are the same as
+text are told apart by their types. Nothing that a value does when it is asked (an error in its ``__repr__``, a property
+that raises, ``sys.exit()``) reaches the agent; the user's own Ctrl-C does.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ HEAD_ROWS = 20  # of a data frame
 _BYTES = 48_000
 _REPR = 2_000
 _MAX_BITS = 4_000  # of an integer: Python refuses to write out more than 4,300 digits
+# A time zone that raises when it is asked for its offset makes orjson 3.x end the process with a segmentation fault.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
 _TEXTS = (Decimal, Fraction, PurePath, timedelta, complex, re.Pattern, type(NotImplemented))
 
 
@@ -59,18 +62,31 @@ def encoded(value: Any) -> tuple[bytes, bytes | None]:
         stored = storable(whole)
         raw = pack(json.dumps(whole).encode()) if stored.changed else None
         return stored.text.encode(), raw
-    except Exception as error:  # noqa: BLE001 (whatever an agent's values do must not reach the agent)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 (whatever an agent's values do must not reach the agent)
         return orjson.dumps(_lost(value, error)), None
 
 
 def _as_it_is(value: Any) -> bytes | None:
     """The value's JSON where the store takes it unchanged."""
     try:
-        data = orjson.dumps(value, default=placeholder)
-    except (TypeError, RecursionError):  # orjson's error for every refusal is a TypeError
+        data = orjson.dumps(value, default=placeholder, option=_OPTIONS)
+    except (TypeError, RecursionError) as error:  # orjson's error for every refusal is a TypeError
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
         return None
-    is_storable = b"\\u0000" not in data and not has_long_text(data) and (b"null" not in data or is_finite(value))
+    is_storable = b"\\u0000" not in data and not has_long_text(data) and (b"null" not in data or _is_finite(value))
     return data if is_storable else None
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return is_finite(value, default=placeholder)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 (as below)
+        return False
 
 
 def plain(value: Any) -> Any:
@@ -86,7 +102,9 @@ def placeholder(value: Any) -> Any:
     """What stands for a value that JSON cannot say; plain data one level deep at least."""
     try:
         return _said(value)
-    except Exception as error:  # noqa: BLE001 (as above)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 (as above)
         return _lost(value, error)
 
 
@@ -100,7 +118,7 @@ class _Tree:
         self._above: dict[int, tuple[str, ...]] = {}  # containers that hold what is looked at → where they are
 
     def plain(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
-        if value is None or (isinstance(value, (bool, str, int, float)) and not isinstance(value, Enum)):
+        if value is None or type(value) in (bool, str, int, float):
             return _scalar(value)
         if id(value) in self._above:
             return {"$type": "cycle", "path": "".join(f"/{_pointer(part)}" for part in self._above[id(value)])}
@@ -111,19 +129,20 @@ class _Tree:
             return self._container(value, path, depth)
         except RecursionError:  # the agent itself is deep in its stack
             return {"$type": "deep", "repr": ""}
-        except Exception as error:  # noqa: BLE001 (as above)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 (as above)
             return _lost(value, error)
         finally:
             del self._above[id(value)]
 
     def _container(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
+        if isinstance(value, (bool, str, int, float)) and not isinstance(value, Enum):
+            return _scalar(value)
         if isinstance(value, Mapping):
-            named = {_key(key): item for key, item in list(value.items())}
-            return {key: self.plain(item, (*path, key), depth + 1) for key, item in named.items()}
-        if isinstance(value, (list, tuple)) and not hasattr(value, "_asdict"):
+            return {key: self.plain(item, (*path, key), depth + 1) for key, item in _members(value).items()}
+        if isinstance(value, (list, tuple)) and not hasattr(type(value), "_asdict"):
             return [self.plain(item, (*path, str(at)), depth + 1) for at, item in enumerate(list(value))]
-        if is_dataclass(value) and not isinstance(value, type):
-            return self._container({name: getattr(value, name) for name in value.__dataclass_fields__}, path, depth)
         if isinstance(value, (UUID, date, time)):
             return str(value) if isinstance(value, UUID) else value.isoformat()
         if isinstance(value, Enum):
@@ -139,25 +158,30 @@ def _said(value: Any) -> Any:
         return {"$type": "bytes", "base64": base64.b64encode(whole[:_BYTES]).decode(), "size_bytes": len(whole)}
     if isinstance(value, _TEXTS):
         return str(value)
+    if isinstance(value, (date, time)):  # datetime is a date
+        return value.isoformat()
     if isinstance(value, type):
         return {"$type": "type", "repr": f"{value.__module__}.{value.__qualname__}"}
-    if hasattr(value, "_asdict") or hasattr(value, "model_dump"):
+    if is_dataclass(value):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__ if hasattr(value, name)}
+    # Of the type: an object that says yes to every name it is asked for (a mock, a proxy) is none of these.
+    if hasattr(type(value), "_asdict") or hasattr(type(value), "model_dump"):
         return _dumped(value)
     if isinstance(value, Mapping):
-        return {_key(key): item for key, item in list(value.items())}
+        return _members(value)
     if isinstance(value, Set):
-        return sorted(value, key=repr)
+        return sorted(value, key=_as_text)
     if isinstance(value, (list, tuple, deque)):
         return list(value)
     if isinstance(value, (str, int, float)):  # of a subclass, which orjson hands on
         return _scalar(value)
-    if hasattr(value, "shape"):
+    if hasattr(type(value), "shape"):
         return _shaped(value)
     return {**_named(value), "repr": _safely(repr, value)}
 
 
 def _dumped(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
+    if hasattr(type(value), "_asdict"):
         return dict(value._asdict())
     try:
         return value.model_dump(mode="json")
@@ -196,8 +220,11 @@ def _scalar(value: Any) -> Any:
 
 
 def _named(value: Any) -> dict[str, str]:
-    kind = type(value)
-    return {"$type": f"{kind.__module__}.{kind.__qualname__}"}
+    return {"$type": _safely(_name_of, type(value))}
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _lost(value: Any, error: BaseException) -> dict[str, str]:
@@ -207,11 +234,29 @@ def _lost(value: Any, error: BaseException) -> dict[str, str]:
 def _safely(words: Any, value: Any) -> str:
     """``str`` or ``repr`` of a value, short; what it raises is told instead."""
     try:
-        text = words(value)
-    except Exception as error:  # noqa: BLE001 (as above)
+        text = str.__str__(words(value))  # of a subclass, whose own methods may be anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 (as above)
         return f"<{type(error).__name__} in its {words.__name__}>"
     text = text if len(text) <= _REPR else f"{text[:_REPR]}… [{len(text)} characters]"
     return text.encode("utf-8", "replace").decode()
+
+
+def _as_text(value: Any) -> str:
+    return _safely(repr, value)
+
+
+def _members(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """The members of a mapping by names, none lost: ``1`` and ``"1"`` are two."""
+    named: dict[str, Any] = {}
+    for key, item in list(value.items()):
+        name, n = _key(key), 1
+        while name in named:
+            n += 1
+            name = f"{_key(key)} ({type(key).__name__}{f' {n}' if n > 2 else ''})"
+        named[name] = item
+    return named
 
 
 def _key(key: Any) -> str:
