@@ -23,6 +23,7 @@ from opentelemetry.trace import Link, Status, StatusCode
 
 import workbench
 from workbench.data.store.engine import Store
+from workbench.data.telemetry import exporter as module
 from workbench.data.telemetry.exporter import WorkbenchSpanExporter
 
 
@@ -200,14 +201,74 @@ def test_nothing_is_taken_after_shutdown(bench: workbench.Workbench) -> None:
     assert bench.executions().height == 0
 
 
-def test_it_never_raises_into_the_program(bench: workbench.Workbench, caplog: pytest.LogCaptureFixture) -> None:
-    """What is no span costs itself: it is logged, the result is FAILURE, and the next batch is stored."""
+def test_what_is_no_span_costs_itself(bench: workbench.Workbench, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted and told, the result is FAILURE, and the spans beside it are stored."""
+    exporter = WorkbenchSpanExporter(bench)
+    made = list(spans())
+
+    assert exporter.export([*made[:5], NoSpan(), *made[5:]]) is SpanExportResult.FAILURE  # type: ignore[list-item]
+    assert "1 spans are lost" in caplog.text
+    assert (exporter.n_refused, exporter.n_dropped, exporter.put_aside) == (1, 1, None)
+    assert bench.events().height == len(made)
+    assert exporter.export(made) is SpanExportResult.SUCCESS
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spool folder of this test's own, for a workbench that is opened after it."""
+    monkeypatch.setenv("WORKBENCH_SPOOL", str(tmp_path / "spool"))
+    return tmp_path / "spool"
+
+
+def test_what_the_store_refuses_is_put_aside_and_the_rest_stored(
+    spool: Path, bench: workbench.Workbench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A constraint that two of the spans break: the others are there, those two in a file that is ingested later."""
+    made = list(spans())
+    with bench.store.raw() as connection:
+        connection.execute(
+            "ALTER TABLE workbench.observability_events ADD CONSTRAINT no_acme CHECK (data->>'model' <> 'acme-1'"
+            " OR data->'usage'->>'input_tokens' <> '11')"
+        )
     exporter = WorkbenchSpanExporter(bench)
 
-    assert exporter.export([NoSpan()]) is SpanExportResult.FAILURE  # type: ignore[list-item]
-    assert "cannot be stored and are dropped" in caplog.text
-    assert exporter.export(spans()) is SpanExportResult.SUCCESS
+    assert exporter.export(made) is SpanExportResult.FAILURE
+    assert (exporter.n_refused, exporter.n_aside, exporter.n_dropped) == (2, 2, 0)
+    assert bench.events().height == len(made) - 2
+    assert exporter.put_aside is not None
+    assert exporter.put_aside.is_relative_to(spool)
+    assert exporter.put_aside.stat().st_mode & 0o077 == 0
+    assert f"bench.ingest('{exporter.put_aside}') reads them" in caplog.text
+    assert exporter.force_flush()
+
+    with bench.store.raw() as connection:
+        connection.execute("ALTER TABLE workbench.observability_events DROP CONSTRAINT no_acme")
+    report = bench.ingest(exporter.put_aside, progress=False)
+    assert report.files[0].new.events == 2
+    assert bench.events().height == len(made)
     assert bench.executions().height == 2
+
+
+def test_what_waits_at_the_end_is_put_aside(
+    spool: Path, server: Any, database_url: str, bench: workbench.Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shut down while the database is away, and more than can be held: all is in the file, and no span is lost."""
+    monkeypatch.setattr(module, "_HELD_SPANS", 4)
+    exporter = WorkbenchSpanExporter(bench)
+    made = spans()
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    with psycopg.connect(server.url(user="postgres", database="postgres"), autocommit=True) as root:
+        root.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        root.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        for span in made:
+            assert exporter.export([span]) is SpanExportResult.FAILURE
+        assert exporter.n_aside == len(made) - 4
+        exporter.shutdown()
+        root.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    assert (exporter.n_aside, exporter.n_refused, exporter.n_dropped) == (len(made), 0, 0)
+    bench.ingest(spool, progress=False)
+    assert bench.events().height == len(made)
 
 
 class NoSpan:

@@ -18,6 +18,7 @@ _BY_USER = "due to user request"  # the same code as of a timeout
 _NO_ROOM = ("File too large", "Disk quota exceeded")  # Postgres has no code of its own for these limits
 _NO_RIGHT = "42501"
 _REFUSED = "FATAL:"  # libpq gives no code of what a server says instead of opening a session
+_FOR_GOOD_CLASSES = ("22", "23")  # a value, or a constraint
 _GONE_CLASSES = ("08", "57P", "53")  # connection, shutdown, out of resources (disk, memory, connections)
 
 
@@ -34,6 +35,11 @@ def errors_translated() -> Iterator[None]:
         ) from error
     except (exc.DBAPIError, psycopg.Error) as error:
         raise translated(error) from error
+
+
+def is_for_good(error: WorkbenchError) -> bool:
+    """Whether the database refused what it was given, and will do so again: not the moment, but a value is to blame."""
+    return str(getattr(error, "sqlstate", "") or "").startswith(_FOR_GOOD_CLASSES)
 
 
 def translated(error: exc.DBAPIError | psycopg.Error) -> WorkbenchError:

@@ -13,18 +13,24 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from workbench.data.store.failures import is_for_good
 from workbench.data.store.opened import HasStore, store_of
-from workbench.errors import MissingExtraError, StoreUnavailableError
+from workbench.errors import MissingExtraError, WorkbenchError
 
 try:
     from opentelemetry import context
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    from workbench.data.telemetry.aside import Aside
 except ImportError as error:  # pragma: no cover
     raise MissingExtraError("Exporting the spans of a live program", "otlp") from error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench.data.ingest.normal import BadLine
     from workbench.data.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -39,13 +45,26 @@ class WorkbenchSpanExporter(SpanExporter):
     """Write the finished spans of a live program; never raises into it.
 
     Give it to a ``BatchSpanProcessor``, whose thread then writes. While the database does not answer, ``export``
-    returns ``FAILURE``, and up to 20,000 spans are held and delivered when it answers again; later ones are dropped,
-    and their number is logged. Spans of Workbench itself are left out, and writing makes none.
+    returns ``FAILURE``, and up to 20,000 spans are held and delivered when it answers again. What cannot be held, what
+    is held still at the end, and each span that the store refuses go to a file (``put_aside``), which
+    ``bench.ingest(path)`` reads; the spans beside a refused one are stored. Spans of Workbench itself are left out, and
+    writing makes none.
 
     Parameters
     ----------
     bench
         An open workbench, or its store.
+
+    Attributes
+    ----------
+    n_refused
+        Spans that the store refused, and cannot take as they are.
+    n_aside
+        Spans in the file, those among them.
+    n_dropped
+        Spans that not even the file could take: they were none, the disk is full, or ``spool_limit_mb`` is reached.
+    put_aside : pathlib.Path or None
+        The file, in the folder of the spools; ``None``: nothing had to be put aside.
 
     Raises
     ------
@@ -67,9 +86,21 @@ class WorkbenchSpanExporter(SpanExporter):
         self._store = store_of(bench)
         self._lock = threading.Lock()
         self._held: list[ReadableSpan] = []
-        self._n_dropped = 0
+        settings = self._store.settings
+        self._aside = Aside(settings.spool_dir / "spans", limit=settings.spool_limit_mb * 1_000_000)
+        self.n_refused = self.n_dropped = 0
         self._ask_at = 0.0
         self._is_shut = False
+
+    @property
+    def put_aside(self) -> Path | None:
+        """The file of what could not be stored."""
+        return self._aside.path
+
+    @property
+    def n_aside(self) -> int:
+        """Spans in it."""
+        return self._aside.n_spans
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write a batch and what is held of earlier ones.
@@ -77,7 +108,8 @@ class WorkbenchSpanExporter(SpanExporter):
         Returns
         -------
         SpanExportResult
-            ``SUCCESS``: all of it is stored. ``FAILURE``: the database did not answer, or the exporter is shut down.
+            ``SUCCESS``: all of it is stored. ``FAILURE``: the database did not answer, or refused a span; or the
+            exporter is shut down.
         """
         if self._is_shut:
             log.warning("the exporter is shut down: %d spans are not stored", len(spans))
@@ -102,34 +134,72 @@ class WorkbenchSpanExporter(SpanExporter):
             return
         with self._lock:
             self._is_shut = True
-            if not self._deliver():
-                log.warning("the database does not answer: %d spans are lost", len(self._held))
+            self._deliver()
+            if self._held:
+                self._keep(self._held, "the database does not answer")
                 self._held = []
 
     def _hold(self, spans: list[ReadableSpan]) -> None:
         room = max(_HELD_SPANS - len(self._held), len(spans) if not self._held else 0)
         self._held += spans[:room]
-        self._n_dropped += len(spans[room:])
+        if spans[room:]:
+            self._keep(spans[room:], f"{_HELD_SPANS:,} wait for the database already")
 
     def _deliver(self) -> bool:
-        """Write all that is held, the oldest first; whether it is done."""
+        """Write all that is held, the oldest first; whether all of it is stored."""
+        n_refused = self.n_refused
         while self._held:
             batch = self._held[:_BATCH_SPANS]
             try:
-                _write(self._store, batch)
-            except StoreUnavailableError as error:
+                self._store_each(batch)
+            except WorkbenchError as error:
                 self._ask_at = time.monotonic() + _PAUSE_S
-                log.warning("%d spans wait for the database, %d dropped: %s", len(self._held), self._n_dropped, error)
-                return False
-            except Exception:  # whatever it is, the program is not to blame and must not stop
-                log.exception("%d spans cannot be stored and are dropped", len(batch))
-                del self._held[: len(batch)]
+                log.warning("%d spans wait for the database: %s", len(self._held), error)
                 return False
             del self._held[: len(batch)]
-        return True
+        return self.n_refused == n_refused
+
+    def _store_each(self, spans: list[ReadableSpan]) -> None:
+        """Write spans, all but those that are refused: halves are tried where the whole is.
+
+        Raises
+        ------
+        WorkbenchError
+            Not for a span, but for the moment.
+        """
+        try:
+            bad = _write(self._store, spans)
+            why: object = bad[0].reason if bad else None
+        except WorkbenchError as error:
+            if not is_for_good(error):
+                raise
+            why = error
+        except Exception as error:  # noqa: BLE001 (whatever it is, the program is not to blame and must not stop)
+            why = f"{type(error).__name__}: {error}"
+        if why is None:
+            return
+        if len(spans) > 1:  # what of them is stored already stays as it is
+            half = len(spans) // 2
+            self._store_each(spans[:half])
+            self._store_each(spans[half:])
+            return
+        self.n_refused += 1
+        self._keep(spans, why)
+
+    def _keep(self, spans: list[ReadableSpan], why: object) -> None:
+        """Put spans aside."""
+        try:
+            self._aside.add(spans)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self.n_dropped += len(spans)
+            log.error("%d spans are lost (%d in all): %s; and not to be kept in a file: %s", len(spans), self.n_dropped,
+                      why, error)  # fmt: skip
+        else:
+            log.error("%d spans are not stored, but put aside; bench.ingest(%r) reads them: %s", len(spans),
+                      str(self._aside.path), why)  # fmt: skip
 
 
-def _write(store: Store, spans: Sequence[ReadableSpan]) -> None:
+def _write(store: Store, spans: Sequence[ReadableSpan]) -> list[BadLine]:
     from workbench.data.ingest.live import write
     from workbench.data.ingest.reading.source import Source
     from workbench.data.ingest.registry import reader
@@ -138,7 +208,7 @@ def _write(store: Store, spans: Sequence[ReadableSpan]) -> None:
     # Instrumented drivers would tell of our own statements, and those would be exported again.
     token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
     try:
-        write(store, Source("live.otlp", content=content), reader("otlp"))
+        return write(store, Source("live.otlp", content=content), reader("otlp"))
     finally:
         context.detach(token)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from workbench.data.store import schema
 from workbench.data.store.engine import Store  # its handler after a fork comes before ours
+from workbench.data.store.failures import is_for_good
 from workbench.errors import WorkbenchError
 from workbench.replay.capture import writing
 from workbench.replay.capture.spool import SUFFIX, Spool, folder_of, left, read_lines
@@ -32,7 +33,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LOOK_AROUND_S = 10  # how often an active process looks for spools that dead ones left
 CLOSE_WAIT_S = 20
 _MUCH = 1_000_000  # bytes that are not left to lie
-_REFUSED_FOR_GOOD = ("22", "23")  # SQLSTATE classes: a value, or a constraint
 
 
 @dataclass(slots=True)
@@ -320,7 +320,7 @@ def _write(store: Store, folder: Path, batch: writing.Batch, *, is_again: bool) 
     try:
         writing.write(store, batch, is_again=is_again)
     except WorkbenchError as error:
-        if not _is_for_good(error):
+        if not is_for_good(error):
             raise
         if len(batch.executions) > 1:
             return sum(_write(store, folder, batch.of(run), is_again=True) for run in batch.executions)
@@ -334,10 +334,6 @@ def _write(store: Store, folder: Path, batch: writing.Batch, *, is_again: bool) 
         )
         return len(lines)
     return 0
-
-
-def _is_for_good(error: WorkbenchError) -> bool:
-    return str(getattr(error, "sqlstate", "") or "").startswith(_REFUSED_FOR_GOOD)
 
 
 _deliveries: dict[int, Delivery] = {}
