@@ -60,7 +60,9 @@ def test_replay_and_fork(example: Callable[[str], Page], notebook: Any) -> None:
     assert notebook.kernel("player.replay.state['rules']['return_days']") == 300
 
 
-def test_find_the_cause(bench: workbench.Workbench, example: Callable[[str], Page], notebook: Any) -> None:
+def test_find_the_cause(
+    bench: workbench.Workbench, example: Callable[[str], Page], notebook: Any, shot: Callable
+) -> None:
     """A click on another failed run moves the player below the graph to that run's step of the divergence."""
     demo.run(bench, progress=False)
     page = example("04_find_the_cause")
@@ -73,4 +75,6 @@ def test_find_the_cause(bench: workbench.Workbench, example: Callable[[str], Pag
 
     notebook.wait_kernel("view.opened.replay.id", other.get_attribute("data-run"))
     assert notebook.kernel("view.opened.step_number") == 7
-    expect(view.locator(".wb-replay-player")).to_have_attribute("data-position", "7")
+    expect(view.locator(".wb-replay-player")).to_have_attribute("data-shown", "7")
+    page.set_viewport_size(TALL)
+    shot(view, "time-travel")

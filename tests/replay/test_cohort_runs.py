@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +42,28 @@ def test_a_task(bench: Workbench):
     assert sorted(found.divergence["runs"]) == sorted(failed)
     by_hand = bench.cohort(runs=[*good, failed[0]])
     assert (by_hand.n_good, by_hand.n_failed) == (4, 1)
+
+
+def test_how_a_span_ended_is_told_by_what_happened_in_it(bench: Workbench):
+    """A span around the step that failed is no cause of it, though it began before; one with nothing in it may be."""
+    for number in range(8):
+        is_bad = number % 2 == 1
+        with bench.record(agent_type="clerk", task="Cancel W2") as run:
+            with suppress(ValueError), run.span("work"):
+                with run.tool("get_order", {"order_id": "W2"}) as call:
+                    call.result = {"status": "pending"}
+                with suppress(KeyError), run.span("lookup"):
+                    if is_bad:
+                        raise KeyError("no such page")
+                if is_bad:
+                    raise ValueError("cannot cancel")
+            run.finish(status="failed" if is_bad else "completed")
+
+    found = bench.cohort(task="Cancel W2")
+
+    assert found.divergence is not None
+    assert (found.divergence["label"], found.divergence["step"]) == ("lookup gives an error", 3)
+    assert "work" not in " ".join(found.divergences["label"])
 
 
 def test_what_is_no_cohort(bench: Workbench):

@@ -274,6 +274,7 @@ def demo(
     print(f"Report      {path.resolve()}\n            open it in a browser; it needs no network and no kernel")
     print(f"Notebook    {command} lab\n            opens 00_start_here.ipynb on these runs")
     print(f"Shell       {command} executions --status failed")
+    print(f"            {command} cohort --task 'Return from W1003 too late'")
     for line in own_history(command):
         print(line)
     return None

@@ -75,7 +75,8 @@ _EVENTS = {
     "name": pl.String,
     "data": pl.String,
 }
-_COLUMNS = list(_EVENTS)
+_SPANS = {"span_id": pl.String, "parent_span_id": pl.String}
+_COLUMNS = [*_EVENTS, *_SPANS]
 
 
 @dataclass(frozen=True)
@@ -313,15 +314,21 @@ def cohort(events: pl.DataFrame, outcomes: pl.DataFrame, *, task: str = "") -> C
     Parameters
     ----------
     events
-        Of all runs: ``execution_id step_number event_type name data``, as ``bench.events(runs)`` gives them.
+        Of all runs: ``execution_id step_number event_type name data``, and ``span_id parent_span_id`` where they are
+        known, as ``bench.events(runs)`` gives them.
     outcomes
         One row a run: ``execution_id``, ``outcome`` (good · failed; others are left out), and ``name status score``
         where they are known.
     task
         What the runs tried, for headings.
     """
+    around = _around(events)
     steps = {
-        key[0]: [step for step in steps_of(part) if step.event_type not in NO_STEPS]
+        key[0]: [
+            replace(step, result=None, is_error=False) if (key[0], step.number) in around else step
+            for step in steps_of(part)
+            if step.event_type not in NO_STEPS
+        ]
         for key, part in events.partition_by("execution_id", as_dict=True).items()
     }
     n_steps = pl.Series([len(steps.get(run, ())) for run in outcomes["execution_id"]], dtype=pl.Int64)
@@ -374,7 +381,7 @@ def cohort_of(
     wanted = outcomes.filter(pl.col("outcome").is_in(["good", "failed"]))["execution_id"].to_list()
     forks = outcomes.filter(pl.col("execution_id").is_in(wanted), pl.col("link") == "forked")["execution_id"].to_list()
     whole = [run for run in wanted if run not in set(forks)]
-    events = frames.events(whole, columns=_COLUMNS) if whole else pl.DataFrame(schema=_EVENTS)
+    events = frames.events(whole, columns=_COLUMNS) if whole else pl.DataFrame(schema=_EVENTS | _SPANS)
     # A fork's first steps are stored in the run it left.
     courses = [frames.course(run, columns=_COLUMNS).with_columns(execution_id=pl.lit(run)) for run in forks]
     events = pl.concat([events, *courses])
@@ -415,6 +422,19 @@ def _chosen(frames: Frames, task: Any, runs: Any, filters: dict[str, Any]) -> pl
             run=found["id"][0],
         )
     return found
+
+
+def _around(events: pl.DataFrame) -> set[tuple[str, int]]:
+    """Run and number of the spans that other steps happened in.
+
+    How such a span ended, nobody knew when it began: what happened in it tells that. Asked of the span itself, it would
+    be the outcome told twice, at a step before the one that made the difference.
+    """
+    if not set(_SPANS) <= set(events.columns):
+        return set()
+    inside = events.select("execution_id", span_id="parent_span_id").drop_nulls()
+    spans = events.filter(pl.col("event_type") == "span").join(inside, on=["execution_id", "span_id"], how="semi")
+    return set(spans.select("execution_id", "step_number").iter_rows())
 
 
 def _used(runs: pl.DataFrame) -> pl.DataFrame:
