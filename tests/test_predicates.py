@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 import typing
@@ -28,6 +29,8 @@ WRITTEN = [
     '(state("a") > 1) & ((state("b") > 1) & (state("c") > 1))',
     '(state("a") > 1) & (state("b") > 1) & (state("c") > 1)',
     'state("t").matches("^a\\\\d").before(event())',
+    'event("tool_call").repeats(3)',
+    'event(severity="error").repeats(2, "data.error.message", "name", within=4).without(event("tool"), within=3)',
 ]
 
 
@@ -96,6 +99,10 @@ def test_one_and_true_are_two_predicates():
         ("state('x') > event()", "take a value"),
         ("state('x') == 'a\\0'", "NUL"),
         ("state('x') == 1e999", "finite"),
+        ("event().at_least(3).repeats(2)", "Only event"),
+        ("event().repeats(2, 'dat')", "Did you mean 'data'"),
+        ("event().without(event(), within=99999999999999999999)", "below 2"),
+        ("event().without(event())", "within"),
         ("~" * 300 + "event()", "too deep"),
         ("(" * 300 + "event()" + ")" * 300, "nested"),
     ],
@@ -225,3 +232,37 @@ def test_json_of_a_newer_version():
         from_dict({"predicate": "event()", "version": 2})
     with pytest.raises(ConfigurationError, match="no 'predicate'"):
         from_dict({})
+
+
+def test_a_predicate_of_any_size_is_answered_or_refused():
+    """What is doubled forty times, or nested a thousand deep, is refused at once, and says how to write it."""
+    deep = event("tool_call")
+    for _ in range(1_000):
+        deep = deep & event("message")
+    with pytest.raises(ConfigurationError, match=r"\.is_in"):
+        functools.reduce(lambda twice, _: twice & twice, range(40), event("tool_call"))
+
+    with pytest.raises(ConfigurationError, match="200 one inside the other"):
+        deep.watch()
+
+
+def test_an_error_without_a_retry():
+    """It holds when the time is over, once for each error, and not where a retry came or the run ended before."""
+    watch = event(severity="error").without(event("tool_call"), within=2).watch()
+    error, call = ({"event_type": "log", "severity": "error"}, {"event_type": "tool_call", "severity": "info"})
+
+    given = {0: error, 1: call, 2: error, 3: None, 4: None, 5: error, 6: error, 9: call, 10: error, 11: None}
+    found = [step for step, told in given.items() if watch.feed(step, told)]
+
+    assert found == [4, 9]
+
+
+def test_the_same_call_again():
+    """Calls repeat each other where tool and arguments are equal as JSON, whatever stands between."""
+    watch = event("tool_call").repeats(2).watch()
+    near = event("tool_call").repeats(2, within=2).watch()
+    calls = [("a", {"n": 1}), ("b", {"n": 1}), ("a", {"n": 2}), ("a", {"n": 1.0}), ("a", {"n": True}), ("a", {"n": 1})]
+    told = [{"event_type": "tool_call", "name": name, "data": {"tool": {"arguments": given}}} for name, given in calls]
+
+    assert [step for step, one in enumerate(told) if watch.feed(step, one)] == [3, 5]
+    assert [step for step, one in enumerate(told) if near.feed(step, one)] == [5]

@@ -8,9 +8,11 @@
     wb.run("agent_type") == "planner"                         # the run itself
     a & b, a | b, ~a                                          # and, or, not: each side in parentheses
     a.then(b, within=5)                                       # b, at most 5 steps after an a
+    a.without(b, within=3)                                    # a 3 steps ago, and no b since: an error, no retry
     a.before(b)                                               # a, and no b so far
     wb.never(c).until(d)                                      # no c so far, but after a d
     a.at_least(3), a.at_least(3, within=10), a.begins()
+    wb.event("tool_call").repeats(3)                          # the same tool and arguments for the third time
 
 A predicate holds or does not hold *at a step*, and what it says of a step depends on that step and those before it
 alone. So one object serves to search (``bench.find(predicate)``), and to stop (``predicate.watch()``): both find the

@@ -67,6 +67,42 @@ def before(said: Said, first: str, second: str) -> Test:
     return test
 
 
+def without(said: Said, first: str, second: str, within: int) -> Test:
+    """See :meth:`workbench._predicates.nodes.Predicate.without`."""
+    waiting: deque[int] = deque()  # steps that something has to follow
+
+    def test(moment: Moment) -> bool:
+        n = len(waiting)
+        while waiting and waiting[0] + within < moment.step:  # its time was over before this step
+            waiting.popleft()
+        is_late = len(waiting) < n
+        if said[second]:
+            waiting.clear()
+        if waiting and waiting[0] + within == moment.step:
+            waiting.popleft()
+            is_late = True
+        if said[first]:
+            waiting.append(moment.step)
+        return is_late
+
+    return test
+
+
+def repeats(said_of: Callable[[Moment], set[Any]], n: int, within: int | None) -> Test:
+    """See :meth:`workbench._predicates.nodes.Event.repeats`."""
+    times: dict[Any, deque[int]] = {}
+
+    def test(moment: Moment) -> bool:
+        holds = False
+        for key in said_of(moment):
+            of_key = times.setdefault(key, deque(maxlen=n))
+            of_key.append(moment.step)
+            holds |= len(of_key) == n and (within is None or moment.step - of_key[0] <= within)
+        return holds
+
+    return test
+
+
 def at_least(said: Said, inner: str, n: int, within: int | None) -> Test:
     """See :meth:`workbench._predicates.nodes.Predicate.at_least`."""
     times: deque[int] = deque(maxlen=n)

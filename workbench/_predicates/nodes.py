@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from workbench._delta import same
+from workbench._delta import item_key, same
 from workbench._predicates import moments, paths, semantics, words
 from workbench._predicates.moments import Moment, Row, Said, Test
 from workbench._predicates.paths import MISSING, Keys
@@ -98,7 +98,11 @@ class Value(Node):
         return Comparison("is_in", self, as_value(given))
 
     def matches(self, pattern: str) -> Comparison:
-        """A text in which a regular expression (Python's ``re``) is found; ``^`` and ``$`` tie it to the ends."""
+        """A text in which a regular expression (Python's ``re``) is found; ``^`` and ``$`` tie it to the ends.
+
+        Repeats inside repeats, like ``(a+)+$``, may take forever on a text that nearly matches: interrupt, and write it
+        otherwise.
+        """
         if not isinstance(pattern, str):
             raise ConfigurationError(f".matches({pattern!r}) takes a regular expression as text.", value=pattern)
         try:
@@ -349,6 +353,14 @@ class Predicate(Node):
         """Holds where this does and `other` has not held so far, nor holds in the same step."""
         return Before(self, as_predicate(other))
 
+    def without(self, other: Predicate, *, within: int) -> Without:
+        """Holds where this held `within` steps before (or more, at the first step there is) and `other` not since.
+
+        ``error.without(retry, within=3)``: of an error in step 7 no retry came in 8, 9 or 10. It holds at step 10, once
+        for each time; not where the run ends before.
+        """
+        return Without(self, as_predicate(other), _count(within, "within") or 1)
+
     def at_least(self, n: int, *, within: int | None = None) -> AtLeast:
         """Holds where this does for the `n`-th time in the run or later; with `within`, `n` times in so many steps.
 
@@ -368,7 +380,7 @@ class Predicate(Node):
         run
             The columns of the run, like a row of ``bench.executions()``; needed where the predicate speaks of them.
         """
-        return Matcher(self, run=run)
+        return Matcher(as_predicate(self), run=run)
 
     def to_dict(self) -> dict[str, Any]:
         """The predicate as JSON; :func:`workbench._predicates.from_dict` reads it."""
@@ -397,8 +409,9 @@ class Predicate(Node):
 
 
 def as_predicate(given: Any) -> Predicate:
-    """What is given, if it is one."""
+    """What is given, if it is one, and no larger than can be asked."""
     if isinstance(given, Predicate):
+        _check_size(given)
         return given
     if isinstance(given, Value):
         given.not_joined(None)
@@ -409,11 +422,28 @@ def as_predicate(given: Any) -> Predicate:
     )
 
 
+_MAX_PARTS, _MAX_DEPTH = 4_000, 200
+_MAX_STEPS = 2**31  # no step has a greater number
+
+
+def _check_size(predicate: Predicate) -> None:
+    n, open_ = 0, [(predicate, 1)]
+    while open_:
+        node, depth = open_.pop()
+        n += 1
+        if n > _MAX_PARTS or depth > _MAX_DEPTH:
+            raise ConfigurationError(
+                f"The predicate has more than {_MAX_PARTS} parts, or more than {_MAX_DEPTH} one inside the other. For"
+                " one of many values write .is_in([…]), or a list, as in event(name=[…])."
+            )
+        open_ += [(part, depth + 1) for part in node.parts()]
+
+
 def _count(given: Any, name: str, *, may_be_none: bool = False) -> int | None:
     if given is None and may_be_none:
         return None
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ConfigurationError(f"{name}={given!r} must be a whole number of 1 or more.", value=given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given < _MAX_STEPS:
+        raise ConfigurationError(f"{name}={given!r} must be a whole number of 1 or more, below 2³¹.", value=given)
     return given
 
 
@@ -438,6 +468,21 @@ class Event(Predicate):
         words.known(first, (*words.EVENT_COLUMNS, *words.EVENT_DOCUMENTS), what="Column of events", advice=advice)
         _no_deeper(keys, words.EVENT_DOCUMENTS)
         return EventValue(self, _stored_keys(keys))
+
+    def repeats(self, n: int, *paths: str, within: int | None = None) -> Repeats:
+        """Holds where an event says the same as events of `n` steps or more so far, this one among them.
+
+        Parameters
+        ----------
+        n
+            How often; ``event("tool_call").repeats(3)`` is the third same call, and each one after.
+        *paths
+            What has to be the same, each as in brackets; left out: ``"name"`` and ``"data.tool.arguments"``.
+        within
+            The `n`-th last of these steps is at most so many steps before.
+        """
+        values = tuple(self[path] for path in paths or ("name", "data.tool.arguments"))
+        return Repeats(values, _count(n, "n") or 1, _count(within, "within", may_be_none=True))
 
     def is_of(self, row: Row) -> bool:
         """Whether an event is of the kind."""
@@ -539,6 +584,39 @@ class Changed(Predicate):
         return f"{self.value!r}.changed()"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Repeats(Predicate):
+    """See :meth:`Event.repeats`. An event of which nothing of that is told repeats none."""
+
+    values: tuple[EventValue, ...]
+    n: int
+    within: int | None = None
+
+    @property
+    def event(self) -> Event:
+        """The kind of event."""
+        return self.values[0].event
+
+    def test(self, said: Said) -> Test:
+        return moments.repeats(self._said_of, self.n, self.within)
+
+    def _said_of(self, moment: Moment) -> set[Any]:
+        """What the events of a step say, of those that count."""
+        rows = [row for row in moment.events if self.event.is_of(row)]
+        told = [[value.read(moment, row) for value in self.values] for row in rows]
+        return {key_of(values) for values in told if any(value is not MISSING for value in values)}
+
+    def __repr__(self) -> str:
+        paths_ = tuple(paths.written(value.keys) for value in self.values)
+        named = "" if paths_ == ("name", "data.tool.arguments") else "".join(f", {_text(path)}" for path in paths_)
+        return f"{self.event!r}.repeats({self.n}{named}{_within(self.within)})"
+
+
+def key_of(values: Sequence[Any]) -> Any:
+    """Equal for equal JSON values, missing ones among them, and for nothing else."""
+    return tuple(MISSING if value is MISSING else (item_key(value),) for value in values)
+
+
 class Joined(Predicate):
     """Two predicates and an operator between them."""
 
@@ -620,6 +698,21 @@ class Before(Predicate):
 
     def test(self, said: Said) -> Test:
         return moments.before(said, repr(self.first), repr(self.second))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Without(Predicate):
+    """See :meth:`Predicate.without`."""
+
+    first: Predicate
+    second: Predicate
+    within: int
+
+    def __repr__(self) -> str:
+        return f"{_inside(self.first)}.without({self.second!r}{_within(self.within)})"
+
+    def test(self, said: Said) -> Test:
+        return moments.without(said, repr(self.first), repr(self.second), self.within)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,7 +14,7 @@ _MAX_LENGTH = 20_000  # characters
 _MAX_DEPTH = 200
 _MAKERS = {"state": nodes.state, "event": nodes.event, "run": nodes.run, "never": nodes.never}
 _OF_VALUES = ("contains", "is_in", "matches", "exists", "changed")
-_OF_PREDICATES = ("then", "before", "at_least", "begins", "until")
+_OF_PREDICATES = ("then", "without", "before", "at_least", "begins", "until", "repeats")
 _COMPARES: dict[type, str] = {
     ast.Eq: "__eq__", ast.NotEq: "__ne__", ast.Lt: "__lt__", ast.LtE: "__le__", ast.Gt: "__gt__", ast.GtE: "__ge__",
 }  # fmt: skip
@@ -180,6 +180,8 @@ class _Reader:
                 words.known(name, allowed, what="Method of a value" if isinstance(made, Value) else "Method")
                 if name == "until" and not isinstance(made, nodes.Never):
                     self._refuse(tree, "Only never(…) has .until()")
+                if name == "repeats" and not isinstance(made, Event):
+                    self._refuse(tree, "Only event(…) has .repeats(); of any predicate, .at_least(n) counts the steps")
                 return getattr(made, name)
         return self._refuse(tree, "Only state(), event(), run(), never() and their methods are called")
 

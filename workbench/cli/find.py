@@ -41,7 +41,8 @@ def find(
     """Find the steps of all runs at which a predicate holds.
 
     state("cart.total") > 100 · event("tool_call", name="refund") · run("agent_type") == "planner"; joined by &, | and
-    ~ (each side in parentheses), a.then(b, within=5), a.before(b), never(c).until(d), a.at_least(3), a.begins();
+    ~ (each side in parentheses), a.then(b, within=5), a.without(b, within=3), a.before(b), never(c).until(d),
+    a.at_least(3), a.begins(); event("tool_call").repeats(3) is the same call with the same arguments again;
     values have .contains(x), .is_in([x, y]), .matches("regex"), .changed(), .exists().
     """
     shell: Shell = ctx.obj

@@ -67,8 +67,13 @@ def comparisons(draw):
 
 
 leaves = st.one_of(kinds, comparisons(), comparisons(), states.map(lambda one: one.changed()),
-                   st.builds(lambda a: (a + 1).changed(), states))  # fmt: skip
+                   st.builds(lambda a: (a + 1).changed(), states), st.deferred(lambda: repeated))  # fmt: skip
 within = st.one_of(st.none(), st.integers(1, 4))
+repeated = st.builds(
+    lambda of, n, paths, near: of.repeats(n, *paths, within=near),
+    kinds, st.integers(1, 3),
+    st.sampled_from([(), ("name",), ("data.n",), ("data.text", "severity"), ("data.list.-1",)]), within,
+)  # fmt: skip
 
 
 def _joined(inner):
@@ -79,6 +84,7 @@ def _joined(inner):
         inner.map(lambda one: ~one),
         st.tuples(pairs, within).map(lambda given: given[0][0].then(given[0][1], within=given[1])),
         pairs.map(lambda two: two[0].before(two[1])),
+        st.tuples(pairs, st.integers(1, 4)).map(lambda given: given[0][0].without(given[0][1], within=given[1])),
         pairs.map(lambda two: never(two[0]).until(two[1])),
         inner.map(never),
         inner.map(lambda one: one.begins()),
@@ -185,6 +191,12 @@ REFUND, VERIFY = wb.event("tool_call", name="refund"), wb.event("tool_call", nam
         (REFUND.before(VERIFY), [(2, 0)]),
         ((~wb.never(REFUND).until(VERIFY)).begins(), [(2, 0)]),
         (REFUND.at_least(2), [(1, 3)]),
+        (REFUND.without(VERIFY, within=2), [(1, 4), (2, 7)]),
+        (REFUND.without(VERIFY, within=7), []),
+        (VERIFY.without(REFUND, within=2), []),
+        (wb.event().repeats(2), []),
+        (wb.event("tool_call").repeats(2, "name"), [(1, 3)]),
+        (wb.event("tool").repeats(2, "name", within=1), [(1, 1), (1, 3), (2, 8)]),
         (REFUND["data.tool.arguments.amount"] >= wb.state("cart.total") * 0.4, [(1, 3), (2, 0)]),
         (wb.event(severity="error") & (wb.run("agent_type") == "coder"), [(2, 8)]),
         (wb.run("n_events") * 2 == 2, [(3, 0)]),

@@ -97,6 +97,8 @@ class Facts:
                 continue
             if isinstance(node, Event):
                 self._keys[repr(node)] = self._events(node)
+            elif isinstance(node, nodes.Repeats):
+                self._keys[repr(node)] = self._repeats(node)
             elif isinstance(node, nodes.Changed):
                 self._keys[repr(node)] = self._changes(node)
             elif isinstance(node, Comparison) and node.event is not None:
@@ -234,20 +236,40 @@ class Facts:
         """The steps with an event that makes a comparison true."""
         assert node.event is not None
         read = [column for column in node.columns() if isinstance(column, EventValue)]
+        there = [sql.SQL("{} IS NOT NULL").format(_json(column)) for column in read]
+        keys, coded = self._values(node.event, read, [*there, *_may_match(node)])
+        return joined([keys[self._compared(node, Steps(keys), coded)]])
+
+    def _repeats(self, node: nodes.Repeats) -> Keys:
+        """The steps with an event that says the same as those of enough steps before."""
+        keys, coded = self._values(node.event, node.values, [])
+        told = np.zeros(len(keys), np.int64)
+        is_told = np.zeros(len(keys), bool)
+        for one in coded.values():
+            alike: dict[Any, int] = {}
+            same = [alike.setdefault(_key(value), len(alike)) for value in [*one.values, MISSING]]
+            told = np.unique(told * len(same) + np.array(same)[one.codes], return_inverse=True)[1].reshape(-1)
+            is_told |= one.codes >= 0
+        rows = pl.DataFrame({"key": keys, "told": told}).filter(pl.Series(is_told)).unique().sort("key")
+        earlier = pl.col("key").shift(node.n - 1).over(pl.col("key") // STEPS, "told")
+        is_near = pl.lit(value=True) if node.within is None else pl.col("key") - earlier <= node.within
+        return joined([rows.filter(earlier.is_not_null() & is_near)["key"].to_numpy()])
+
+    def _values(
+        self, event: Event, read: Sequence[EventValue], conditions: Sequence[sql.Composable]
+    ) -> tuple[Keys, dict[str, Coded]]:
+        """The values of events of a kind, by column."""
         texts = [
             sql.SQL("({})::text AS {}").format(_json(column), sql.Identifier(f"v{n}")) for n, column in enumerate(read)
         ]
-        there = [sql.SQL("{} IS NOT NULL").format(_json(column)) for column in read]
         query = sql.SQL("SELECT e.execution_id AS run, e.step_number::bigint AS step, {} FROM {}{}").format(
-            sql.SQL(", ").join(texts), _EVENTS,
-            self._where("e", *_of_kind(node.event), *there, *_may_match(node)),
-        )  # fmt: skip
+            sql.SQL(", ").join(texts), _EVENTS, self._where("e", *_of_kind(event), *conditions)
+        )
         rows = self.transport.fetch(query, _PLACE | {f"v{n}": pl.String for n in range(len(read))})
         keys, order = self._numbered(rows)
-        coded = {
+        return keys, {
             repr(column): Coded(keys, looked_up(rows[f"v{n}"], _rest(column))[order]) for n, column in enumerate(read)
         }
-        return joined([keys[self._compared(node, Steps(keys), coded)]])
 
     def _of_states(self, node: Comparison) -> tuple[Keys, Flags]:
         """Where a comparison of states and columns of the run changes, and whether it holds from there on."""

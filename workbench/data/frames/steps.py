@@ -88,6 +88,19 @@ def _then(node: nodes.Then, steps: Steps, of: Of) -> Flags:
     return found if node.within is None else found & (steps.keys - steps.keys[before] <= node.within)
 
 
+def _without(node: nodes.Without, steps: Steps, of: Of) -> Flags:
+    places = np.flatnonzero(of(node.first))
+    ends = steps.keys[places] + node.within
+    at = np.searchsorted(steps.keys, ends)  # the first step there or behind
+    seen = np.concatenate([[0], np.cumsum(of(node.second))])
+    is_late = seen[np.searchsorted(steps.keys, ends, side="right")] == seen[places + 1]
+    is_there = at < len(steps.keys)
+    at = np.where(is_there, at, 0)
+    found = np.zeros(len(steps.keys), bool)
+    found[at[is_there & is_late & (steps.runs[at] == steps.runs[places])]] = True
+    return found
+
+
 def _before(node: nodes.Before, steps: Steps, of: Of) -> Flags:
     return of(node.first) & (steps.counted(of(node.second)) == 0)
 
@@ -121,6 +134,7 @@ _COMBINED: dict[type, Callable[[Any, Steps, Of], Flags]] = {
     nodes.Or: lambda node, steps, of: of(node.left) | of(node.right),
     nodes.Not: lambda node, steps, of: ~of(node.inner),
     nodes.Then: _then,
+    nodes.Without: _without,
     nodes.Before: _before,
     nodes.AtLeast: _at_least,
     nodes.Begins: _begins,
@@ -146,7 +160,7 @@ def is_bound(node: Predicate) -> bool:
             return is_bound(node.first)
         case nodes.AtLeast() | nodes.Begins():
             return is_bound(node.inner)
-        case nodes.Not() | nodes.Never():
+        case nodes.Not() | nodes.Never() | nodes.Without():
             return False
     return True
 
@@ -165,7 +179,7 @@ def _stays(node: Predicate) -> bool:
             return is_bound(node.second)
         case nodes.AtLeast():
             return is_bound(node.inner)
-        case nodes.Begins():
+        case nodes.Begins() | nodes.Without():
             return False
         case nodes.Never():
             return is_bound(node.inner) and (node.release is None or is_bound(node.release))
@@ -181,7 +195,7 @@ def candidates(node: Predicate, leaf: Callable[[Predicate], Flags]) -> Flags:
             return candidates(node.left, leaf) | candidates(node.right, leaf)
         case nodes.Then():
             return candidates(node.first, leaf) & candidates(node.second, leaf)
-        case nodes.Before():
+        case nodes.Before() | nodes.Without():
             return candidates(node.first, leaf)
         case nodes.AtLeast() | nodes.Begins():
             return candidates(node.inner, leaf)
@@ -195,4 +209,4 @@ def _leaves(node: Predicate) -> Any:
     return (part for part in node.walk() if isinstance(part, LEAVES))
 
 
-LEAVES = (nodes.Event, nodes.Comparison, nodes.Changed)
+LEAVES = (nodes.Event, nodes.Comparison, nodes.Changed, nodes.Repeats)
