@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 
 import workbench
+from workbench import testing
 from workbench.errors import ConfigurationError, DivergedError, EffectRefusedError, RecordedFailureError
 from workbench.replay.capture.place import here
 from workbench.replay.rerun import idempotent, model, pure, side_effect
@@ -458,3 +459,60 @@ def test_an_agent_that_records_itself_does_so_in_the_branch(bench):
     inner = bench.executions().filter(parent_execution_id=str(reruns[0].id))
     assert (inner.height, inner["n_events"].to_list(), inner["status"].to_list()) == (1, [2], ["completed"])
     assert [bench.execution(one.id).status for one in reruns] == ["completed", "completed", "cancelled"]
+
+
+def test_an_effect_that_fails_leaves_a_receipt(bench, run):
+    """A real call that raised may have done its work: it is counted, and has its receipt."""
+
+    @side_effect
+    def pay() -> None:
+        raise SoldOutError("paid, then fell over")
+
+    again = bench.rerun(run, lambda state: pay(), live_from=0, allow=["pay"])
+
+    assert isinstance(again.error, SoldOutError)
+    assert (again.n_live, again.receipts["tool"].to_list()) == (1, ["pay"])
+
+
+def test_what_a_generator_returns_is_the_output(bench, run):
+    """A generator that returns something comes to that; else to the last state that it gave."""
+
+    def told(state):
+        yield {"n": 1}
+        return "done"
+
+    def silent(state):
+        yield {"n": 1}
+
+    assert bench.rerun(run, told).output == "done"
+    assert bench.rerun(run, silent).output == {"n": 1}
+
+
+def test_the_order_of_calls_beside_each_other_is_chance():
+    """Calls that threads make at once are checked in the recorded order; those one after the other as they come."""
+    steps = [
+        {"step": at, "tool": "search", "arguments": {"to": to}, "result": [at]} for at, to in enumerate(("a", "b"), 1)
+    ]
+
+    def at_once(state):
+        second = threading.Event()
+
+        def first(to):
+            second.wait()
+            return search(to)
+
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(first, "a")
+            found = [pool.submit(search, "b").result()]
+            second.set()
+            return [waiting.result(), *found]
+
+    def in_turn(state):
+        with ThreadPoolExecutor(2) as pool:
+            return [pool.submit(search, to).result() for to in "ba"]
+
+    played = testing.play(at_once, steps, state={})
+    assert played.output == [[1], [2]]
+    testing.check_steps(played, steps)
+    with pytest.raises(testing.NotAsRecordedError):
+        testing.check_steps(testing.play(in_turn, steps, state={}), steps)

@@ -7,8 +7,8 @@ import builtins
 import copy
 import inspect
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -26,6 +26,7 @@ from workbench.replay.capture.place import Place, here
 from workbench.replay.rerun.effects import Tool, answered_by
 from workbench.replay.rerun.guard import free
 from workbench.replay.rerun.tape import Answer, Tape
+from workbench.replay.rerun.threads import Work, work_here
 from workbench.replay.restore import restored
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Answering:
         self._allow = allow
         self.n_recorded = self.n_live = 0
         self.receipts: list[tuple[int, str, str, str]] = []
+        self.beside: dict[tuple[uuid.UUID, int], tuple[Work, int]] = {}
+        """Calls that other threads made, by run and step: in what work, and the step of the recorded answer."""
 
     def run(self, agent: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run the agent to its end; the states that it yields are steps."""
@@ -78,9 +81,12 @@ class Answering:
         if not inspect.isgenerator(found):
             return found
         last = None
-        for last in found:
+        while True:
+            try:
+                last = next(found)
+            except StopIteration as end:
+                return last if end.value is None else end.value
             self._step(last)
-        return last
 
     async def _drained(self, states: Any) -> Any:
         last = None
@@ -100,8 +106,8 @@ class Answering:
         if answer is not None:
             return self._given(tool, arguments, answer)
         said = _said(tool)
-        with free(), self._noting(tool, arguments, said) as noted:
-            return self._came(tool, noted, tool.function(*args, **kwargs), said)
+        with free(), self._noting(tool, arguments, said) as noted, self._counting(tool, noted, said):
+            return self._came(noted, tool.function(*args, **kwargs))
 
     async def call_async(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call that is awaited."""
@@ -110,8 +116,8 @@ class Answering:
         if answer is not None:
             return self._given(tool, arguments, answer)
         said = _said(tool)
-        with free(), self._noting(tool, arguments, said) as noted:
-            return self._came(tool, noted, await tool.function(*args, **kwargs), said)
+        with free(), self._noting(tool, arguments, said) as noted, self._counting(tool, noted, said):
+            return self._came(noted, await tool.function(*args, **kwargs))
 
     def _recorded(self, tool: Tool, arguments: dict[str, Any]) -> Answer | None:
         """The recorded answer; ``None`` where the call is to be made for real. What is refused is recorded too."""
@@ -157,7 +163,8 @@ class Answering:
     def _given(self, tool: Tool, arguments: dict[str, Any], answer: Answer) -> Any:
         said = {"answered": "recorded", "recorded_step": answer.step_number}
         with free(), self._noting(tool, arguments, said) as noted:
-            self._came(tool, noted, answer.result, said)
+            self._came(noted, answer.result)
+            self._count_recorded(noted, answer)
             if answer.is_error:
                 raise _failure(tool, answer)
         return _as_annotated(tool, copy.deepcopy(answer.result))
@@ -178,18 +185,28 @@ class Answering:
             return nullcontext(step)
         return step
 
-    def _came(self, tool: Tool, noted: ToolCall | ModelCall, result: Any, said: dict[str, Any]) -> Any:
-        if said["answered"] == "recorded":
-            self.n_recorded += 1
-        else:
-            self.n_live += 1
-        if "receipt" in said:
-            self.receipts.append((noted.number, tool.name, tool.effect, said["receipt"]))
+    def _came(self, noted: ToolCall | ModelCall, result: Any) -> Any:
         if isinstance(noted, ModelCall):
             noted.output = result
         else:
             noted.result = result
         return result
+
+    @contextmanager
+    def _counting(self, tool: Tool, noted: ToolCall | ModelCall, said: dict[str, Any]) -> Iterator[None]:
+        """A real call; one that fails may have done its work all the same, and has its receipt."""
+        try:
+            yield
+        finally:
+            self.n_live += 1
+            if "receipt" in said:
+                self.receipts.append((noted.number, tool.name, tool.effect, said["receipt"]))
+
+    def _count_recorded(self, noted: ToolCall | ModelCall, answer: Answer) -> None:
+        self.n_recorded += 1
+        place, work = here(), work_here()
+        if work is not None and place is not None:
+            self.beside[place.recording.id, noted.number] = (work, answer.step_number)
 
 
 def said_call(name: str | None, arguments: Any) -> str:

@@ -21,9 +21,11 @@ from workbench.replay.rerun.answering import Answering, callable_of
 from workbench.replay.rerun.guard import Effect, Guard
 from workbench.replay.rerun.memory import Memory
 from workbench.replay.rerun.tape import Answer, Tape
+from workbench.replay.rerun.threads import Work
 
 SUFFIX = ".recorded.json"
 NOT_GIVEN: Any = object()
+_BESIDE = 64  # calls beside each other that are put in order
 
 NO_AGENT = (
     'No agent is named. Put its import path into AGENT at the top of this file, as "my_package.agents:plan": a function'
@@ -121,8 +123,10 @@ def play(
     said = main if main is not own else None
     if said is not None and said.is_finished and said.output is not None:
         output = said.output
+    made = [one for one in Tape(memory.events(main)).calls if not one.is_turn]
+    beside = {step: of for (run, step), of in answering.beside.items() if run == main.id}
     return Played(
-        calls=steps_of(one for one in Tape(memory.events(main)).calls if not one.is_turn),
+        calls=steps_of(_in_recorded_order(made, beside)),
         states=list(memory.states(main).values()),
         output=plain(output),
         error=failed,
@@ -233,6 +237,23 @@ def steps_of(answers: Iterable[Answer]) -> list[dict[str, Any]]:
         if one.is_error:
             step["error"] = one.error_type or True
         made.append(step)
+    return made
+
+
+def _in_recorded_order(calls: list[Answer], beside: Mapping[int, tuple[Work, int]]) -> list[Answer]:
+    """The calls; those that threads made beside each other in the order of the recording, since theirs is chance."""
+    made: list[Answer] = []
+    waiting = list(calls)
+    while waiting:
+        free: list[Answer] = []  # no call that has to come before one of these waits
+        for at, call in enumerate(waiting[:_BESIDE]):
+            if call.agent is not None or call.step_number not in beside:
+                break
+            own = beside[call.step_number][0]
+            if all(beside[before.step_number][0].is_beside(own) for before in waiting[:at]):
+                free.append(call)
+        made.append(min(free, key=lambda call: beside[call.step_number][1], default=waiting[0]))
+        waiting.remove(made[-1])
     return made
 
 

@@ -85,7 +85,8 @@ def rerun(
     ----------
     agent
         A function of the state: what it returns is the output; of a generator, each value that it yields is the state
-        after a step. Or an object with ``stream`` as a compiled LangGraph graph has it. Sync or async.
+        after a step, and the last one the output where it returns nothing. Or an object with ``stream`` as a compiled
+        LangGraph graph has it. Sync or async.
     step
         Where it goes on: the branch begins with the state after this step.
     state

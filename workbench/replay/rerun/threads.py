@@ -6,16 +6,38 @@ whom it works. Within :func:`carrying` both are told.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import thread as pools
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.replay.rerun.stand_ins import StandIns
 
+_ticks = itertools.count(1)
+_work: ContextVar[Work | None] = ContextVar("workbench_work", default=None)
 _taken_along: list[tuple[ContextVar[Any], Callable[[], Any]]] = []
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """What a thread does for another: when it was given to it, and when it was done, in ticks of a common clock."""
+
+    given: int
+    done: int | None = None
+
+    def is_beside(self, other: Work) -> bool:
+        """Whether both were under way, or waited to be, at the same time: their order means nothing."""
+        is_after = self.done is not None and self.done < other.given
+        return self is not other and not is_after and (other.done is None or self.given < other.done)
+
+
+def work_here() -> Work | None:
+    """The work that this thread does for another, where it was seen to be given it."""
+    return _work.get()
 
 
 def take_along(variable: ContextVar[Any], found: Callable[[], Any]) -> None:
@@ -25,13 +47,16 @@ def take_along(variable: ContextVar[Any], found: Callable[[], Any]) -> None:
 
 def working_for_here(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, to be called elsewhere on behalf of who is here."""
-    taken = [(variable, found()) for variable, found in _taken_along]
+    work = Work(next(_ticks))
+    taken: list[tuple[ContextVar[Any], Any]] = [(_work, work)]
+    taken += [(variable, found()) for variable, found in _taken_along]
 
     def call(*args: Any, **kwargs: Any) -> Any:
         tokens = [(variable, variable.set(value)) for variable, value in taken]
         try:
             return function(*args, **kwargs)
         finally:
+            work.done = next(_ticks)
             for variable, token in tokens:
                 variable.reset(token)
 
