@@ -36,7 +36,8 @@ together. ``name=`` of a tool is found in every call of a step that holds severa
 
 from __future__ import annotations
 
-from workbench._predicates.nodes import Comparison, Event, Predicate, Run, State, Value, event, never, run, state
+from workbench._predicates.makers import event, never, run, state
+from workbench._predicates.nodes import Comparison, Event, Predicate, Run, State, Value
 from workbench._predicates.parse import from_dict, parse
 from workbench._predicates.watch import Matcher
 

@@ -129,7 +129,7 @@ def begins(said: Said, inner: str) -> Test:
 
 
 def never(said: Said, inner: str, release: str | None) -> Test:
-    """See :func:`workbench._predicates.nodes.never`."""
+    """See :func:`workbench._predicates.makers.never`."""
     is_released = is_broken = False
 
     def test(moment: Moment) -> bool:

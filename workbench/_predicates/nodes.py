@@ -3,12 +3,13 @@
 All are frozen. ``repr`` is the Python that makes the same again (:func:`workbench._predicates.parse` reads it), and
 what makes two predicates equal. Two *values* compared with ``==`` make a condition, as columns of Polars do.
 
-One file, for values make predicates and predicates hold values: parted, each would import the other.
+Long, for values make predicates, and predicates hold values and make each other: parted, each would import the other.
+What a user begins with is in :mod:`makers`, what constants may be in :mod:`constants`, and what sequences remember from
+step to step in :mod:`moments`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 from workbench._delta import item_key, same
 from workbench._predicates import moments, paths, semantics, words
+from workbench._predicates.constants import count, frozen, stored_keys, written
 from workbench._predicates.moments import Moment, Row, Said, Test
 from workbench._predicates.paths import MISSING, Keys
 from workbench._predicates.watch import Matcher
@@ -199,7 +201,7 @@ class State(Column):
     keys: Keys = ()
 
     def __repr__(self) -> str:
-        return f"state({_text(paths.written(self.keys))})" if self.keys else "state()"
+        return f"state({written(paths.written(self.keys))})" if self.keys else "state()"
 
     def read(self, moment: Moment, row: Row | None) -> Any:
         return MISSING if moment.state is MISSING else paths.at(moment.state, self.keys)
@@ -212,7 +214,7 @@ class Run(Column):
     keys: Keys
 
     def __repr__(self) -> str:
-        return f"run({_text(paths.written(self.keys))})"
+        return f"run({written(paths.written(self.keys))})"
 
     def read(self, moment: Moment, row: Row | None) -> Any:
         return _cell(moment.run, self.keys)
@@ -226,7 +228,7 @@ class EventValue(Column):
     keys: Keys
 
     def __repr__(self) -> str:
-        return f"{self.event!r}[{_text(paths.written(self.keys))}]"
+        return f"{self.event!r}[{written(paths.written(self.keys))}]"
 
     def read(self, moment: Moment, row: Row | None) -> Any:
         return MISSING if row is None else _cell(row, self.keys)
@@ -245,7 +247,7 @@ class Literal(Value):
     value: Any
 
     def __repr__(self) -> str:
-        return _text(self.value)
+        return written(self.value)
 
     def compute(self, look: Look) -> Any:
         return self.value
@@ -279,49 +281,9 @@ def as_value(given: Any) -> Value:
     if item is not None and not isinstance(given, (dict, list, tuple)):
         given = item()  # a number of NumPy
     try:
-        return Literal(_frozen(given))
+        return Literal(frozen(given))
     except RecursionError:
         raise ConfigurationError("A constant holds itself.") from None
-
-
-def _frozen(value: Any) -> Any:
-    """A copy of a JSON value."""
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    if isinstance(value, str):
-        return _stored(value)
-    if isinstance(value, (list, tuple)):
-        return [_frozen(item) for item in value]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {_stored(key): _frozen(item) for key, item in value.items()}
-    raise ConfigurationError(
-        f"{value!r} ({type(value).__name__}) is no JSON value: None, True, False, a finite number, text, a list or a"
-        " dict with text as keys. For times use since= and until= of bench.find().",
-        value=value,
-    )
-
-
-def _stored(text: str) -> str:
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise ConfigurationError(
-            f"{text!r} holds a NUL or half a character (a lone surrogate), which no stored text has.", value=text
-        )
-    return text
-
-
-def _text(value: Any) -> str:
-    """A JSON value as Python writes it, texts in double quotes."""
-    import json
-
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
-    return repr(value)
 
 
 # ---------------------------------------------------------------- predicates
@@ -347,7 +309,7 @@ class Predicate(Node):
 
     def then(self, other: Predicate, *, within: int | None = None) -> Then:
         """Holds where `other` does and this held at an earlier step, at most `within` steps before."""
-        return Then(self, as_predicate(other), _count(within, "within", may_be_none=True))
+        return Then(self, as_predicate(other), count(within, "within", may_be_none=True))
 
     def before(self, other: Predicate) -> Before:
         """Holds where this does and `other` has not held so far, nor holds in the same step."""
@@ -359,14 +321,14 @@ class Predicate(Node):
         ``error.without(retry, within=3)``: of an error in step 7 no retry came in 8, 9 or 10. It holds at step 10, once
         for each time; not where the run ends before.
         """
-        return Without(self, as_predicate(other), _count(within, "within") or 1)
+        return Without(self, as_predicate(other), count(within, "within") or 1)
 
     def at_least(self, n: int, *, within: int | None = None) -> AtLeast:
         """Holds where this does for the `n`-th time in the run or later; with `within`, `n` times in so many steps.
 
         ``within=10``: the `n`-th last time is at most 10 steps before.
         """
-        return AtLeast(self, _count(n, "n") or 1, _count(within, "within", may_be_none=True))
+        return AtLeast(self, count(n, "n") or 1, count(within, "within", may_be_none=True))
 
     def begins(self) -> Begins:
         """Holds where this does and did not at the step before, or there was none."""
@@ -423,7 +385,6 @@ def as_predicate(given: Any) -> Predicate:
 
 
 _MAX_PARTS, _MAX_DEPTH = 4_000, 200
-_MAX_STEPS = 2**31  # no step has a greater number
 
 
 def _check_size(predicate: Predicate) -> None:
@@ -437,14 +398,6 @@ def _check_size(predicate: Predicate) -> None:
                 " one of many values write .is_in([…]), or a list, as in event(name=[…])."
             )
         open_ += [(part, depth + 1) for part in node.parts()]
-
-
-def _count(given: Any, name: str, *, may_be_none: bool = False) -> int | None:
-    if given is None and may_be_none:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given < _MAX_STEPS:
-        raise ConfigurationError(f"{name}={given!r} must be a whole number of 1 or more, below 2³¹.", value=given)
-    return given
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -463,11 +416,11 @@ class Event(Predicate):
         example = "'name', 'duration_ms' or 'data.tool.arguments.amount'"
         keys = paths.keys_of(path, example=example)
         first = keys[0] if keys else path
-        _no_time(first)
+        words.no_time(first)
         advice = f"What is inside the event's data is written data.{path}, as in the fields= of bench.events()."
         words.known(first, (*words.EVENT_COLUMNS, *words.EVENT_DOCUMENTS), what="Column of events", advice=advice)
-        _no_deeper(keys, words.EVENT_DOCUMENTS)
-        return EventValue(self, _stored_keys(keys))
+        words.no_deeper(keys, words.EVENT_DOCUMENTS)
+        return EventValue(self, stored_keys(keys))
 
     def repeats(self, n: int, *paths: str, within: int | None = None) -> Repeats:
         """Holds where an event says the same as events of `n` steps or more so far, this one among them.
@@ -482,7 +435,7 @@ class Event(Predicate):
             The `n`-th last of these steps is at most so many steps before.
         """
         values = tuple(self[path] for path in paths or ("name", "data.tool.arguments"))
-        return Repeats(values, _count(n, "n") or 1, _count(within, "within", may_be_none=True))
+        return Repeats(values, count(n, "n") or 1, count(within, "within", may_be_none=True))
 
     def is_of(self, row: Row) -> bool:
         """Whether an event is of the kind."""
@@ -492,9 +445,9 @@ class Event(Predicate):
         return lambda moment: any(self.is_of(row) for row in moment.events)
 
     def __repr__(self) -> str:
-        given = [] if self.kind is None else [_text(self.kind)]
+        given = [] if self.kind is None else [written(self.kind)]
         given += [
-            f"{name}={_text(values[0]) if len(values) == 1 else _text(list(values))}" for name, values in self.where
+            f"{name}={written(values[0]) if len(values) == 1 else written(list(values))}" for name, values in self.where
         ]
         return f"event({', '.join(given)})"
 
@@ -608,7 +561,7 @@ class Repeats(Predicate):
 
     def __repr__(self) -> str:
         paths_ = tuple(paths.written(value.keys) for value in self.values)
-        named = "" if paths_ == ("name", "data.tool.arguments") else "".join(f", {_text(path)}" for path in paths_)
+        named = "" if paths_ == ("name", "data.tool.arguments") else "".join(f", {written(path)}" for path in paths_)
         return f"{self.event!r}.repeats({self.n}{named}{_within(self.within)})"
 
 
@@ -777,118 +730,3 @@ def _is_call(node: Predicate) -> bool:
 
 def _within(within: int | None) -> str:
     return "" if within is None else f", within={within}"
-
-
-# ---------------------------------------------------------------- what a user begins with
-
-
-def state(path: str = "") -> State:
-    """A value of the state after a step.
-
-    Parameters
-    ----------
-    path
-        Keys and list positions joined by dots, ``"cart.items.0.price"`` (``-1`` = the last; a key with dots in double
-        quotes), or a JSON pointer, ``"/cart/items/0/price"``. Left out: the whole state.
-
-    Examples
-    --------
-    >>> state("cart.total") > 100
-    state("cart.total") > 100
-    >>> state("/plan/a~1b").exists() & ~state("messages.-1.content").contains("sorry")
-    state("plan.a/b").exists() & (~state("messages.-1.content").contains("sorry"))
-    """
-    return State(_stored_keys(paths.keys_of(path, example="'cart.total'")))
-
-
-def event(kind: str | None = None, **where: str | Sequence[str]) -> Event:
-    """A step in which something happened.
-
-    Parameters
-    ----------
-    kind
-        A type of event (``"tool_call"``, ``"message"``, …), or ``"tool"`` for ``tool_call`` and ``tool_result``; left
-        out: any.
-    **where
-        ``name``, ``agent``, ``category``, ``severity``, ``mark``: one text or a list of them, as in ``bench.events()``.
-        A name is also that of each of several calls that a step holds.
-
-    Returns
-    -------
-    Event
-        A predicate. In brackets it gives a value of the event: a column, or a path into ``data``.
-
-    Examples
-    --------
-    >>> event("tool_call", name="refund").then(event(severity=["critical", "error"]), within=5)
-    event("tool_call", name="refund").then(event(severity=["critical", "error"]), within=5)
-    >>> event("tool_call", name="refund")["data.tool.arguments.amount"] >= 50
-    event("tool_call", name="refund")["data.tool.arguments.amount"] >= 50
-    """
-    if kind is not None:
-        advice = 'For a type of your own write event()["event_type"] == "…".'
-        words.known(kind, (*words.EVENT_TYPES, *words.GROUPS), what="Kind of event", advice=advice)
-    advice = 'Other columns and what is in data are compared: event("tool_call")["data.tool.arguments.amount"] > 50.'
-    for name in where:
-        words.known(name, words.EVENT_FILTERS, what="Filter of events", advice=advice)
-    found = [(name, _texts(name, given)) for name, given in where.items()]
-    return Event(kind, tuple(sorted(found, key=lambda one: words.EVENT_FILTERS.index(one[0]))))
-
-
-def run(column: str) -> Run:
-    """A value of the run: a column of ``bench.executions()``, or a path into its documents (``"metadata.trial"``).
-
-    Examples
-    --------
-    >>> (run("agent_type") == "planner") & (run("cost_usd") / run("n_events") > 0.1)
-    (run("agent_type") == "planner") & (run("cost_usd") / run("n_events") > 0.1)
-    """
-    keys = paths.keys_of(column, example="'agent_type' or 'metadata.trial'")
-    first = keys[0] if keys else column
-    _no_time(first)
-    words.known(first, (*words.RUN_COLUMNS, *words.RUN_DOCUMENTS), what="Column of runs")
-    _no_deeper(keys, words.RUN_DOCUMENTS)
-    return Run(_stored_keys(keys))
-
-
-def never(predicate: Predicate) -> Never:
-    """It has not held so far; with ``.until(d)``, not before `d` did.
-
-    Examples
-    --------
-    >>> ~never(event("tool_call", name="refund")).until(event("tool_call", name="verify"))
-    ~never(event("tool_call", name="refund")).until(event("tool_call", name="verify"))
-    """
-    return Never(as_predicate(predicate))
-
-
-def _texts(name: str, given: Any) -> tuple[str, ...]:
-    values = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, (list, tuple, set)) else ()
-    if not values or not all(isinstance(value, str) for value in values):
-        raise ConfigurationError(
-            f"{name}={given!r}: give a text, or a list of texts. For a pattern write event()[{name!r}].matches('…').",
-            value=given,
-        )
-    for value in values:
-        if name in ("severity", "mark"):
-            words.known(value, words.SEVERITIES if name == "severity" else words.MARKS, what=name.capitalize())
-    return tuple(sorted({_stored(value) for value in values}))
-
-
-def _stored_keys(keys: Keys) -> Keys:
-    return tuple(_stored(key) for key in keys)
-
-
-def _no_time(column: str) -> None:
-    if column in words.TIMES:
-        raise ConfigurationError(
-            f"{column!r} is a time. Choose runs by time with since= and until= of bench.find().", value=column
-        )
-
-
-def _no_deeper(keys: Keys, documents: Sequence[str]) -> None:
-    if len(keys) > 1 and keys[0] not in documents:
-        raise ConfigurationError(
-            f"{paths.written(keys)!r}: {keys[0]} is one value and has no parts; {', '.join(documents)} have.",
-            value=paths.written(keys),
-        )

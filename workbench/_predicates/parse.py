@@ -6,13 +6,13 @@ import ast
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from workbench._predicates import nodes, words
+from workbench._predicates import makers, nodes, words
 from workbench._predicates.nodes import Event, Node, Predicate, Value
 from workbench.errors import ConfigurationError
 
 _MAX_LENGTH = 20_000  # characters
 _MAX_DEPTH = 200
-_MAKERS = {"state": nodes.state, "event": nodes.event, "run": nodes.run, "never": nodes.never}
+_MAKERS = {"state": makers.state, "event": makers.event, "run": makers.run, "never": makers.never}
 _OF_VALUES = ("contains", "is_in", "matches", "exists", "changed")
 _OF_PREDICATES = ("then", "without", "before", "at_least", "begins", "until", "repeats")
 _COMPARES: dict[type, str] = {

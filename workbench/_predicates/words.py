@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from workbench._predicates import paths
+from workbench._predicates.paths import Keys
 from workbench.errors import ConfigurationError
 
 EVENT_TYPES = (
@@ -51,3 +53,20 @@ def known(word: str, allowed: Iterable[str], *, what: str, advice: str = "") -> 
         value=word,
         allowed=allowed,
     )
+
+
+def no_time(column: str) -> None:
+    """Refuse a column of times."""
+    if column in TIMES:
+        raise ConfigurationError(
+            f"{column!r} is a time. Choose runs by time with since= and until= of bench.find().", value=column
+        )
+
+
+def no_deeper(keys: Keys, documents: Sequence[str]) -> None:
+    """Refuse a path into a column that is no document."""
+    if len(keys) > 1 and keys[0] not in documents:
+        raise ConfigurationError(
+            f"{paths.written(keys)!r}: {keys[0]} is one value and has no parts; {', '.join(documents)} have.",
+            value=paths.written(keys),
+        )
