@@ -2,7 +2,8 @@
 
 A real graph (a model that answers at once) takes N turns of one thread: bytes in the tables, time per turn, time to
 load the newest state in a new saver. What Workbench stores besides, the run for people, is told by itself; it is
-written behind the agent's back, and waited for at the end.
+written behind the agent's back. A second table says what writing it costs after 50, 200 and 800 turns: after one turn
+more, and read as a whole, as by a process that remembers nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from benchmarks._bench import scratch_store, table
+from workbench.data.ingest import mirror
 from workbench.data.store.engine import Store
 from workbench.replay.langgraph import WorkbenchSaver
 
@@ -33,6 +35,8 @@ def run(quick: bool = False) -> None:
     """Measure and print one table."""
     with scratch_store() as store:
         _measure(store, 30 if quick else 200)
+    with scratch_store() as store:
+        _measure_runs(store, (10, 30) if quick else (50, 200, 800))
 
 
 def said(seed: int) -> str:
@@ -112,3 +116,39 @@ def _measure(store: Store, turns: int) -> None:
         ],
     )
     print(f"\nThe run for people, written meanwhile: {runs:.2f} MB; waited for at the end: {behind:.2f} s.")
+
+
+def _measure_runs(store: Store, at: tuple[int, ...]) -> None:
+    """What one more turn costs behind the agent's back: CPU of this process, and until it can be read."""
+    mirror._PAUSE_S = 1e6  # only when told
+    saver, n, rows = WorkbenchSaver(store), 0, []
+    compiled = graph(saver)
+    for turns in at:
+        agent: list[float] = []
+        behind: list[tuple[float, float]] = []
+        while n < turns:
+            agent.append(turn(compiled, "t", n))
+            behind.append(_flushed(saver))
+            n += 1
+        mirror._mirrors.clear()  # nothing is remembered; other connections are not
+        saver = WorkbenchSaver(store)
+        compiled = graph(saver)
+        turn(compiled, "t", n)
+        whole, n = _flushed(saver), n + 1
+        cpu, wall = (statistics.median(values) for values in zip(*behind[-20:], strict=True))
+        rows.append([
+            str(turns), f"{statistics.median(agent[-20:]) * 1000:.1f} ms", f"{wall * 1000:.1f} ms",
+            f"{cpu * 1000:.1f} ms", f"{whole[1] * 1000:.0f} ms", f"{whole[0] * 1000:.0f} ms", f"{whole[0] / cpu:.0f}×",
+        ])  # fmt: skip
+    table(
+        "The run for people, after one turn more (median of 20) and as a whole",
+        ["turns", "the turn itself", "run: wall", "run: CPU", "whole: wall", "whole: CPU", "whole ÷ turn, CPU"],
+        rows,
+    )
+
+
+def _flushed(saver: WorkbenchSaver) -> tuple[float, float]:
+    """CPU and wall seconds until the runs tell all."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    saver.flush()
+    return time.process_time() - cpu, time.perf_counter() - wall

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.data.ingest.mirror import left_behind, mirror_of, run_id_of
-from workbench.data.store.graphs import Encoded, Graphs, Kept, Place, Point, Write
+from workbench.data.store.graph_values import Encoded, Values
+from workbench.data.store.graphs import Graphs, Kept, Place, Point, Write
 from workbench.data.store.opened import HasStore, store_of
 from workbench.data.store.storable import storable
 from workbench.errors import ConfigurationError, MissingExtraError, ReadOnlyError
@@ -90,8 +91,9 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
         if self._store.read_only:
             raise ReadOnlyError("This connection is read-only. Open it without read_only=True to keep checkpoints.")
         self._agent_type = agent_type
-        self._graphs = Graphs(self._store)
         self._mirror = mirror_of(self._store)
+        self._values = Values()
+        self._graphs = Graphs(self._store, self._values)
         for thread in left_behind(self._store):
             self._mirror.note(thread)
 
@@ -167,7 +169,7 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
                 for name, value in given.items()
             }
             put(values=whole, before={})
-        self._mirror.note(thread)
+        self._note(thread)
         return _config(place)
 
     def _before(
@@ -207,7 +209,7 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
             for number, (channel, value) in enumerate(writes)
         ]
         self._graphs.put_writes(Place(thread, namespace, checkpoint), rows, agent_type=self._agent_type)
-        self._mirror.note(thread)
+        self._note(thread)
 
     # -- get ---------------------------------------------------------------------------------------------------------
 
@@ -309,12 +311,12 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints that some runs of the graph made (``metadata.run_id``), from their runs here too."""
         for thread in self._graphs.delete_for_runs([str(own) for own in run_ids]):
-            self._mirror.note(thread)
+            self._note(thread)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Give another thread all checkpoints and writes of this one; it becomes a run of its own."""
         self._graphs.copy_thread(str(source_thread_id), str(target_thread_id), agent_type=self._agent_type)
-        self._mirror.note(str(target_thread_id))
+        self._note(str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Delete what is not needed to go on.
@@ -343,7 +345,7 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
                 for namespace, newest in self._graphs.newest(thread).items()
             }
             self._graphs.keep(thread, kept)
-            self._mirror.note(thread)
+            self._note(thread)
 
     def _needed(self, place: Place) -> list[str]:
         """The checkpoints that one can be rebuilt from, itself among them."""
@@ -408,6 +410,10 @@ class WorkbenchSaver(BaseCheckpointSaver[str]):
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """As :meth:`prune`."""
         await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
+
+    def _note(self, thread: str) -> None:
+        """The runs of a thread are to be made anew, of what this saver remembers."""
+        self._mirror.note(thread, self._values)
 
     # -- values ------------------------------------------------------------------------------------------------------
 

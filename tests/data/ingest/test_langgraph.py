@@ -26,7 +26,7 @@ from langgraph.types import Command
 from psycopg.conninfo import conninfo_to_dict
 
 import workbench
-from workbench.data.ingest.formats import langgraph_thread
+from workbench.data.ingest.formats import langgraph_checkpoint
 from workbench.data.ingest.formats.langgraph_values import decode
 from workbench.data.ingest.reading.database import Address
 from workbench.data.store.server import EmbeddedServer
@@ -549,7 +549,7 @@ def test_a_message_that_got_its_id_later_is_known_by_its_words() -> None:
     said = {"role": "tool", "content": "3", "tool_call_id": "call-1"}
 
     named, unnamed, other = (
-        set(langgraph_thread._keys(message)) for message in ({**said, "id": "m1"}, said, {**said, "content": "4"})
+        set(langgraph_checkpoint.keys_of(message)) for message in ({**said, "id": "m1"}, said, {**said, "content": "4"})
     )
 
     assert named & unnamed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -83,23 +83,37 @@ def price(store: Store, *, again: bool = False) -> Priced:
     return done
 
 
-def price_runs(connection: psycopg.Connection, runs: Sequence[uuid.UUID]) -> Priced:
-    """Price some runs inside the connection's transaction; those that their source prices are left alone."""
+def price_runs(
+    connection: psycopg.Connection, runs: Sequence[uuid.UUID], *, calls: Mapping[uuid.UUID, list[Any]] | None = None
+) -> Priced:
+    """Price some runs inside the connection's transaction; those that their source prices are left alone.
+
+    ``calls`` are those of the runs, where they are at hand (:func:`calls_of`).
+    """
     done = Priced()
     for start in range(0, len(runs), _RUNS_AT_ONCE):  # their calls are in memory
-        _add(done, _price_some(connection, runs[start : start + _RUNS_AT_ONCE]))
+        _add(done, _price_some(connection, runs[start : start + _RUNS_AT_ONCE], calls))
     return done
 
 
-def _price_some(connection: psycopg.Connection, runs: Sequence[uuid.UUID]) -> Priced:
+def calls_of(connection: psycopg.Connection, first_steps: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, list[Any]]:
+    """The calls of some runs, each from one of its steps on: what used tokens or cost something."""
+    given = [[*first_steps], [*first_steps.values()]]
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return {run: list(rows) for run, rows in groupby(cursor.execute(_CALLS, given), itemgetter(0))}
+
+
+def _price_some(
+    connection: psycopg.Connection, runs: Sequence[uuid.UUID], calls: Mapping[uuid.UUID, list[Any]] | None
+) -> Priced:
     done = Priced()
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         found = {run.id: run for run in cast("list[Any]", cursor.execute(_RUNS, [list(runs)]).fetchall())}
         if not found:
             return done
-        table = price_table()
-        done.prices = table.name
-        calls = {run: list(rows) for run, rows in groupby(cursor.execute(_CALLS, [list(found)]), itemgetter(0))}
+    table = price_table()
+    done.prices = table.name
+    calls = calls_of(connection, dict.fromkeys(found, 0)) if calls is None else calls
     changes = []
     for execution, run in found.items():
         cost = _cost(run, calls.get(execution, []), table)
@@ -196,7 +210,8 @@ WHERE id = ANY(%s) AND cost_source IS DISTINCT FROM 'source' AND token_usage IS 
 
 # OFFSET 0 keeps the planner from unpacking a document once for every path that is read of it.
 _CALLS = """
-SELECT execution_id, event_type, timestamp, d->>'model' AS model, d->'usage' AS usage, d->>'cost_usd' AS cost_usd,
+SELECT execution_id, step_number, event_type, timestamp,
+  d->>'model' AS model, d->'usage' AS usage, d->>'cost_usd' AS cost_usd,
   coalesce(d#>>'{extra,attributes,gen_ai.provider.name}', d#>>'{extra,attributes,gen_ai.system}',
     d#>>'{extra,attributes,ai.model.provider}', d#>>'{extra,attributes,llm.provider}',
     d#>>'{extra,message,provider}', d#>>'{extra,extra,metadata,ls_provider}',
@@ -205,9 +220,10 @@ SELECT execution_id, event_type, timestamp, d->>'model' AS model, d->'usage' AS 
     d#>>'{extra,attributes,openai.response.service_tier}') AS service_tier,
   d#>>'{extra,message,usage,speed}' AS speed,
   d#>>'{extra,message,usage,server_tool_use,web_search_requests}' AS n_searches
-FROM workbench.observability_events,
-  LATERAL (SELECT data - '{text,tool,tool_calls,error}'::text[] AS d OFFSET 0) AS told
-WHERE execution_id = ANY(%s) AND (d ? 'usage' OR d ? 'cost_usd')
+FROM workbench.observability_events JOIN unnest(%s::uuid[], %s::int[]) AS told (run, first)
+    ON execution_id = told.run AND step_number >= told.first,
+  LATERAL (SELECT data - '{text,tool,tool_calls,error}'::text[] AS d OFFSET 0) AS parts
+WHERE d ? 'usage' OR d ? 'cost_usd'
 ORDER BY execution_id
 """
 

@@ -46,7 +46,7 @@ class Marks:
         self._connection = connection
         self._key: bytes | None = None
         self._rows: list[tuple[Any, ...]] = []
-        self._changed: dict[Any, None] = {}
+        self._changed: dict[str, int] = {}  # run → the first step that has changed
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str, columns: Sequence[str], rows: Iterable[_Row]) -> None:
@@ -61,27 +61,27 @@ class Marks:
         """
         self._rows += _MAKERS[kind](self, columns, list(rows))
 
-    def renew(self, executions: Iterable[Any]) -> None:
-        """These runs have changed in the store: their marks are made anew when all is written."""
-        self._changed |= dict.fromkeys(executions)
+    def renew(self, executions: Iterable[Any], *, first_step: int = 0) -> None:
+        """These runs have changed in the store, from a step on: their marks are made anew when all is written."""
+        for execution in map(str, executions):
+            self._changed[execution] = min(first_step, self._changed.get(execution, first_step))
 
     def write(self) -> None:
         """Write the marks of all rows that were added; the rows they point to have to be there."""
-        changed = {str(execution) for execution in self._changed}
-        rows = [row for row in self._rows if str(row[0]) not in changed]
-        for execution in changed:
-            self._connection.execute("DELETE FROM workbench.secrets WHERE execution_id = %s", [execution])
-            rows += self._stored(execution)
+        rows = [row for row in self._rows if str(row[0]) not in self._changed]
+        for execution, first in self._changed.items():
+            self._connection.execute(_FORGET, {"run": execution, "first": first})
+            rows += self._stored(execution, first)
         if rows:
             copy_rows(self._connection, secrets, COLUMNS, rows)
         self.counts.update(row[3] for row in rows)
         self._rows, self._changed = [], {}
 
-    def _stored(self, execution: str) -> Iterator[tuple[Any, ...]]:
-        """The marks of a run as it is stored."""
+    def _stored(self, execution: str, first: int) -> Iterator[tuple[Any, ...]]:
+        """The marks of a run as it is stored, of its steps from ``first`` on."""
         for kind, (columns, query) in _STORED.items():
             with self._connection.cursor(f"wb_marks_{uuid.uuid4().hex}") as cursor:
-                cursor.execute(query, [execution])
+                cursor.execute(query, {"run": execution, "first": first})
                 while rows := cursor.fetchmany(_BATCH):
                     yield from _MAKERS[kind](self, columns, rows)
 
@@ -149,19 +149,27 @@ _STORED: dict[str, tuple[tuple[str, ...], Any]] = {
     "runs": (
         ("id", *RUN_COLUMNS),
         "SELECT id, name, input::text, output::text, error, metadata::text, source_id"
-        " FROM workbench.agent_executions WHERE id = %s",
+        " FROM workbench.agent_executions WHERE id = %(run)s",
     ),
     "events": (
         ("id", "execution_id", "data"),
-        "SELECT id, execution_id, data::text FROM workbench.observability_events WHERE execution_id = %s"
-        " ORDER BY step_number, id",
+        "SELECT id, execution_id, data::text FROM workbench.observability_events WHERE execution_id = %(run)s"
+        " AND step_number >= %(first)s ORDER BY step_number, id",
     ),
     "states": (
         ("execution_id", "step_number", "state", "is_derived"),
         "SELECT execution_id, step_number, state::text, is_derived FROM workbench.execution_snapshots"
-        " WHERE execution_id = %s AND NOT is_derived ORDER BY step_number",
+        " WHERE execution_id = %(run)s AND step_number >= %(first)s AND NOT is_derived ORDER BY step_number",
     ),
 }
+
+# Those of the run's own row are made anew with any of its steps.
+_FORGET = """
+DELETE FROM workbench.secrets AS old WHERE execution_id = %(run)s AND CASE
+  WHEN event_id IS NOT NULL THEN EXISTS (
+    SELECT FROM workbench.observability_events AS event WHERE event.id = old.event_id AND step_number >= %(first)s)
+  ELSE place NOT LIKE 'state/%%' OR split_part(place, '/', 2)::int >= %(first)s END
+"""
 
 
 def rescan(store: Store, executions: Sequence[str] | None = None) -> Counter[str]:

@@ -88,9 +88,24 @@ ORDER BY point.checkpoint_id DESC, point.thread DESC, point.namespace DESC LIMIT
 """
 
 HISTORY = f"""{FIELDS}
-WHERE point.thread = %(thread)s AND (%(after)s::text IS NULL
-  OR (point.checkpoint_id, point.namespace) > (%(after)s, %(after_namespace)s::text))
-ORDER BY point.checkpoint_id, point.namespace LIMIT %(limit)s
+WHERE point.thread = %(thread)s
+  AND (point.namespace, point.checkpoint_id) IN (SELECT * FROM unnest(%(spaces)s::text[], %(ids)s::text[]))
+ORDER BY point.checkpoint_id, point.namespace
+"""
+
+VERSIONS = """
+SELECT CASE WHEN NOT is_before THEN namespace END, CASE WHEN NOT is_before THEN checkpoint_id END,
+  count(*), sum(1 + n_writes)::bigint, sum(version + writes_version)::bigint
+FROM (
+  SELECT namespace, checkpoint_id, point.xmin::text::bigint AS version, coalesce(wrote.n, 0) AS n_writes,
+    coalesce(wrote.version, 0) AS writes_version, coalesce(checkpoint_id < first.id COLLATE "C", false) AS is_before
+  FROM workbench.graph_checkpoints AS point LEFT JOIN (
+    SELECT namespace, checkpoint_id, count(*) AS n, sum(xmin::text::bigint) AS version FROM workbench.graph_writes
+    WHERE thread = %(thread)s GROUP BY namespace, checkpoint_id
+  ) AS wrote USING (namespace, checkpoint_id)
+  LEFT JOIN unnest(%(spaces)s::text[], %(firsts)s::text[]) AS first (namespace, id) USING (namespace)
+  WHERE thread = %(thread)s
+) AS told GROUP BY 1, 2 ORDER BY 2, 1
 """
 
 ANCESTRY = f"""

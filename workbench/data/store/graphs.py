@@ -1,9 +1,7 @@
 """Checkpoints of live graphs, exactly as they were put: what LangGraph's checkpointer keeps in the store.
 
-A checkpoint is a row with its document; the values of its channels lie beside it, each content once per thread,
-whichever checkpoints and namespaces have it. A new version of a value is a delta on an earlier one (see
-:mod:`workbench.data.store.deltas`), so a conversation that grows by a turn grows the store by a turn. Values are found
-by a digest of what they are, so what is remembered in this process can never be another process's older content.
+A checkpoint is a row with its document; the values of its channels lie beside it
+(:mod:`workbench.data.store.graph_values`), so a conversation that grows by a turn grows the store by a turn.
 
 Whoever changes a thread holds the lock on its row first: what a checkpoint refers to is there when it is written, and
 what nobody refers to can be taken away.
@@ -11,7 +9,6 @@ what nobody refers to can be taken away.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import uuid
 from collections import OrderedDict
@@ -24,29 +21,14 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from workbench.data.store import graph_statements as sql
-from workbench.data.store.deltas import base_position, delta, pack, unpack
-from workbench.errors import StoreError
+from workbench.data.store.deltas import pack, unpack
+from workbench.data.store.graph_values import Encoded, Line, Values
 
 if TYPE_CHECKING:
     from workbench.data.store.engine import Store
 
-_REMEMBERED_BYTES = 64 * 1024 * 1024
-_REMEMBERED_LINES = 10_000
 _REMEMBERED_POINTS = 500
-_SMALL = 256  # bytes: as a delta a value of this size would save nothing
 _PAGE = 50  # checkpoints read together
-
-
-class Encoded(NamedTuple):
-    """A value as the serializer wrote it."""
-
-    kind: str
-    data: bytes
-
-    @property
-    def digest(self) -> bytes:
-        """What tells it from every other value."""
-        return hashlib.blake2b(self.kind.encode() + b"\0" + self.data, digest_size=16).digest()
 
 
 class Place(NamedTuple):
@@ -86,11 +68,16 @@ class Kept(NamedTuple):
     digest: bytes
 
 
-class _Line(NamedTuple):
-    """How a stored value is rebuilt: its own digest, then those it builds on, down to a whole one."""
+class Version(NamedTuple):
+    """What tells a later state of some checkpoints and their writes from an earlier one."""
 
-    position: int
-    chain: tuple[bytes, ...]
+    n_checkpoints: int
+    n_rows: int
+    xmins: int  # sum of the transactions that wrote the rows: a row that is written anew has a higher one
+
+    def plus(self, other: Version) -> Version:
+        """That of both."""
+        return Version(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class _Stale(Exception):  # noqa: N818 (no error: the checkpoint is put again)
@@ -98,14 +85,18 @@ class _Stale(Exception):  # noqa: N818 (no error: the checkpoint is put again)
 
 
 class Graphs:
-    """The checkpoints of one store. Safe to use from several threads and processes."""
+    """The checkpoints of one store. Safe to use from several threads and processes.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    values
+        What this process remembers of them, to be shared by all that read the same store.
+    """
+
+    def __init__(self, store: Store, values: Values | None = None) -> None:
         self._store = store
+        self._values = values or Values()
         self._lock = threading.Lock()
-        self._values: OrderedDict[bytes, Encoded] = OrderedDict()
-        self._n_bytes = 0
-        self._lines: OrderedDict[tuple[str, bytes], _Line] = OrderedDict()
         self._told: OrderedDict[Place, tuple[dict[str, bytes | None], Encoded]] = OrderedDict()
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -121,7 +112,7 @@ class Graphs:
         values: Mapping[str, Encoded | Kept | None],
         before: Mapping[str, bytes | None],
         agent_type: str | None,
-    ) -> dict[str, bytes | None]:
+    ) -> None:
         """Store a checkpoint, or put it in the place of the one of this id.
 
         Parameters
@@ -133,53 +124,12 @@ class Graphs:
         before
             Digests of the channels in the parent checkpoint: new versions build on them.
 
-        Returns
-        -------
-        dict
-            The digest of each channel's value.
-
         Raises
         ------
         LookupError
             A value that was to be kept is not in the store any more.
         """
-        for is_last in (False, True):
-            try:
-                return self._put(place, parent_id, document, metadata, run_id, values, before, agent_type)
-            except _Stale:
-                self._forget(place.thread_id)
-                if is_last:
-                    break
-        raise LookupError(place.thread_id)
-
-    def _put(
-        self,
-        place: Place,
-        parent_id: str | None,
-        document: Encoded,
-        metadata: str,
-        run_id: str | None,
-        values: Mapping[str, Encoded | Kept | None],
-        before: Mapping[str, bytes | None],
-        agent_type: str | None,
-    ) -> dict[str, bytes | None]:
-        digests: dict[str, bytes | None] = {}
-        rows: dict[bytes, tuple[bytes, bytes | None, int, str, bytes]] = {}
-        lines: dict[bytes, _Line] = {}
-        needed: set[bytes] = set()
-        for channel, value in values.items():
-            if not isinstance(value, Encoded):
-                digests[channel] = None if value is None else value.digest
-                needed |= set() if value is None else {value.digest}
-                continue
-            digest = digests[channel] = value.digest
-            if digest in rows:
-                continue
-            packed, line = self._packed(place.thread_id, digest, value, before.get(channel))
-            base = line.chain[1] if len(line.chain) > 1 else None
-            rows[digest], lines[digest] = (digest, base, line.position, value.kind, packed), line
-            needed |= {base} if base is not None else set()
-        columns = list(zip(*rows.values(), strict=True)) or [()] * 5
+        digests = {name: None if value is None else value.digest for name, value in values.items()}
         given = {
             **_named(place),
             "agent_type": agent_type,
@@ -189,42 +139,47 @@ class Graphs:
             "channels": Jsonb({name: own and own.hex() for name, own in digests.items()}),
             "kind": document.kind,
             "document": pack(document.data),
-            "needed": list(needed),
-            **dict(zip(("digests", "bases", "positions", "kinds", "data"), map(list, columns), strict=True)),
         }
-        with self._store.raw() as connection, connection.pipeline():
-            connection.execute(sql.TOUCH, given)
-            row = connection.execute(sql.PUT, given).fetchone()
-            if row is None or row[0] != len(needed):
-                raise _Stale(place.thread_id)
-        for channel, value in values.items():
-            if isinstance(value, Encoded):
-                own = digests[channel]
-                assert own is not None
-                self._remember(own, value)
+        try:
+            self._put(place, given, values, before)
+        except _Stale:
+            self._forget(place.thread_id)
+            try:
+                self._put(place, given, values, before)
+            except _Stale:
+                raise LookupError(place.thread_id) from None
         with self._lock:
-            self._lines |= {(place.thread_id, own): line for own, line in lines.items()}
             self._told[place] = digests, document
-            while len(self._lines) > _REMEMBERED_LINES:
-                self._lines.popitem(last=False)
             while len(self._told) > _REMEMBERED_POINTS:
                 self._told.popitem(last=False)
-        return digests
 
-    def _packed(self, thread: str, digest: bytes, value: Encoded, before: bytes | None) -> tuple[bytes, _Line]:
-        """A value as it is stored, and how it is rebuilt."""
-        line = None
-        if before is not None and before != digest and len(value.data) > _SMALL:
-            line = self._line(thread, before)
-        if line is not None:
-            position = line.position + 1
-            # Of the version before, the chain holds what the next one builds on.
-            chain = line.chain[len(line.chain) - 1 - base_position(position).bit_count() :]
-            base = self._value(thread, chain[0])
-            packed = None if base is None else delta(value.data, base.data)
-            if packed is not None:
-                return packed, _Line(position, (digest, *chain))
-        return pack(value.data), _Line(0, (digest,))
+    def _put(
+        self,
+        place: Place,
+        given: Mapping[str, Any],
+        values: Mapping[str, Encoded | Kept | None],
+        before: Mapping[str, bytes | None],
+    ) -> None:
+        new = {value.digest: (value, before.get(name)) for name, value in values.items() if isinstance(value, Encoded)}
+        needed = {value.digest for value in values.values() if isinstance(value, Kept)}
+        rows: list[tuple[Any, ...]] = []
+        lines: dict[bytes, Line] = {}
+        with self._store.raw() as connection:
+            for digest, (value, old) in new.items():
+                packed, line = self._values.packed(connection, place.thread_id, digest, value, old)
+                rows.append((digest, line.base, line.position, value.kind, packed))
+                lines[digest] = line
+            needed |= {line.base for line in lines.values() if line.base is not None}
+            columns = zip(*rows, strict=True) if rows else [()] * 5
+            named = dict(zip(("digests", "bases", "positions", "kinds", "data"), map(list, columns), strict=True))
+            with connection.pipeline():
+                connection.execute(sql.TOUCH, given)
+                row = connection.execute(sql.PUT, {**given, **named, "needed": [*needed]}).fetchone()
+                if row is None or row[0] != len(needed):
+                    raise _Stale(place.thread_id)
+        for digest, (value, _) in new.items():
+            self._values.remember(digest, value)
+        self._values.are_stored(place.thread_id, lines)
 
     def put_writes(self, place: Place, writes: Sequence[Write], *, agent_type: str | None) -> None:
         """Store what a task wrote. A write that is there already stays; special ones (below 0) are replaced."""
@@ -314,15 +269,39 @@ class Graphs:
             rows = connection.execute(sql.ANCESTRY, given, binary=True).fetchall()
             return self._points(connection, rows, only=set(channels))
 
-    def history(self, connection: psycopg.Connection, thread: uuid.UUID) -> Iterator[Point]:
-        """The checkpoints of a thread, of all namespaces, in the order of their ids; over the caller's connection."""
-        given: dict[str, Any] = {"thread": thread, "after": None, "after_namespace": None, "limit": _PAGE}
-        while True:
-            rows = connection.execute(sql.HISTORY, given, prepare=False, binary=True).fetchall()
-            yield from self._points(connection, rows)
-            if len(rows) < _PAGE:
-                return
-            given |= {"after": rows[-1][3], "after_namespace": rows[-1][2]}
+    def versions(
+        self, connection: psycopg.Connection, thread: uuid.UUID, firsts: Mapping[str, str]
+    ) -> tuple[Version, dict[str, dict[str, Version]]]:
+        """What tells the present state of a thread's checkpoints, without reading any.
+
+        Parameters
+        ----------
+        firsts
+            By namespace: those before this one are told of together.
+
+        Returns
+        -------
+        tuple
+            Of those that come before, in sum; of all others, by namespace and id.
+        """
+        given = {"thread": thread, "spaces": [*firsts], "firsts": [*firsts.values()]}
+        before = Version(0, 0, 0)
+        found: dict[str, dict[str, Version]] = {}
+        for namespace, checkpoint, *version in connection.execute(sql.VERSIONS, given):
+            if namespace is None:
+                before = Version(*version)
+            else:
+                found.setdefault(namespace, {})[checkpoint] = Version(*version)
+        return before, found
+
+    def history(
+        self, connection: psycopg.Connection, thread: uuid.UUID, places: Sequence[tuple[str, str]]
+    ) -> Iterator[Point]:
+        """The checkpoints of these namespaces and ids, in the order of their ids; over the caller's connection."""
+        for start in range(0, len(places), _PAGE):
+            spaces, ids = zip(*places[start : start + _PAGE], strict=True)
+            given = {"thread": thread, "spaces": [*spaces], "ids": [*ids]}
+            yield from self._points(connection, connection.execute(sql.HISTORY, given, binary=True).fetchall())
 
     def _points(
         self, connection: psycopg.Connection, rows: Iterable[Sequence[Any]], only: set[str] | None = None
@@ -343,7 +322,7 @@ class Graphs:
             wanted.setdefault(thread, set()).update(
                 own for name, own in point.digests.items() if own is not None and (only is None or name in only)
             )
-        found = {thread: self._load(connection, thread, digests) for thread, digests in wanted.items()}
+        found = {thread: self._values.load(connection, thread, digests) for thread, digests in wanted.items()}
         for thread, point in points:
             point.values = {
                 name: found[thread][own]
@@ -352,85 +331,11 @@ class Graphs:
             }
         return [point for _, point in points]
 
-    def _load(self, connection: psycopg.Connection, thread: Any, digests: Iterable[bytes]) -> dict[bytes, Encoded]:
-        """Values by their digests; what this process remembers is not asked for again."""
-        with self._lock:
-            known = {own: self._values[own] for own in digests if own in self._values}
-        missing = [own for own in digests if own not in known]
-        if not missing:
-            return known
-        rows = connection.execute(sql.CHAINS, {"thread": thread, "digests": missing}, binary=True).fetchall()
-        stored = {bytes(own): (base and bytes(base), kind, data) for own, base, _, kind, data in rows}
-        for own in missing:
-            known[own] = self._rebuilt(own, stored, known)
-            self._remember(own, known[own])
-        return known
-
-    def _rebuilt(
-        self, digest: bytes, stored: Mapping[bytes, tuple[bytes | None, str, bytes]], known: dict[bytes, Encoded]
-    ) -> Encoded:
-        chain, at = [], digest
-        while at not in known:
-            if at not in stored:
-                raise _damaged(digest, f"{at.hex()}, on which it builds, is not there")
-            chain.append(at)
-            base = stored[at][0]
-            if base is None:
-                break
-            at = base
-        value = known.get(at)
-        for own in reversed(chain):
-            _, kind, data = stored[own]
-            value = known[own] = Encoded(kind, unpack(data, value and value.data))
-        assert value is not None
-        if value.digest != digest:
-            raise _damaged(digest, "its bytes have changed")
-        return value
-
-    # -- what is remembered ----------------------------------------------------------------------------------------
-
-    def _remember(self, digest: bytes, value: Encoded) -> None:
-        with self._lock:
-            if digest in self._values:
-                self._values.move_to_end(digest)
-                return
-            self._values[digest] = value
-            self._n_bytes += len(value.data)
-            while self._n_bytes > _REMEMBERED_BYTES and len(self._values) > 1:
-                _, old = self._values.popitem(last=False)
-                self._n_bytes -= len(old.data)
-
     def _forget(self, thread: str) -> None:
+        self._values.forget(thread)
         with self._lock:
-            for key in [key for key in self._lines if key[0] == thread]:
-                del self._lines[key]
             for place in [place for place in self._told if place.thread_id == thread]:
                 del self._told[place]
-
-    def _line(self, thread: str, digest: bytes) -> _Line | None:
-        with self._lock:
-            found = self._lines.get((thread, digest))
-        if found is not None:
-            return found
-        with self._store.raw() as connection:
-            rows = connection.execute(sql.LINE, {"thread_id": thread, "digest": digest}).fetchall()
-        if not rows:
-            return None
-        by_own = {bytes(own): base and bytes(base) for own, base, _ in rows}
-        position = next(place for own, _, place in rows if bytes(own) == digest)
-        chain, at = [], digest
-        while at is not None:
-            chain.append(at)
-            at = by_own[at]
-        return _Line(position, tuple(chain))
-
-    def _value(self, thread: str, digest: bytes) -> Encoded | None:
-        with self._lock:
-            if digest in self._values:
-                return self._values[digest]
-        with self._store.raw() as connection:
-            row = connection.execute(sql.THREAD, {"thread_id": thread}).fetchone()
-            return None if row is None else self._load(connection, row[0], [digest])[digest]
 
     # -- whole threads ---------------------------------------------------------------------------------------------
 
@@ -491,10 +396,6 @@ class Graphs:
         spaces, ids = [row[0] for row in gone], [row[1] for row in gone]
         connection.execute(sql.CLEAR_WRITES, {"thread": thread, "spaces": spaces, "ids": ids})
         connection.execute(sql.CLEAR_VALUES, {"thread": thread})
-
-
-def _damaged(digest: bytes, how: str) -> StoreError:
-    return StoreError(f"The value {digest.hex()} in the store is damaged: {how}. Restore the database from a backup.")
 
 
 def _named(place: Place) -> dict[str, str]:

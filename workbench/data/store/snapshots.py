@@ -147,6 +147,14 @@ class Encoder:
         ahead._close()
         return ahead._ready
 
+    def fork(self, *, dumps: Callable[[Any], bytes | str] | None = None) -> Encoder:
+        """An encoder that goes on from here by itself: what it takes, this one does not."""
+        ahead = copy.copy(self)
+        ahead._dumps = dumps or self._dumps
+        ahead._ready, ahead._since = [*self._ready], [*self._since]
+        self._owned, ahead._owned = {}, {}  # what both hold, neither may change in place
+        return ahead
+
     def finish(self) -> list[SnapshotRow]:
         """Close the last step and return the rows that were not taken before."""
         self._close()

@@ -60,16 +60,27 @@ class Memo:
 
     def __init__(self) -> None:
         self._found: dict[tuple[int, bytes], Any] = {}
-        self._digests: dict[int, str | None] = {}  # by the identity of what is kept in the other
+        self._older: dict[tuple[int, bytes], Any] = {}  # not asked for since what is older still was let go
+        self._digests: dict[int, str | None] = {}  # by the identity of what is kept in the others
 
     def of(self, code: int, data: bytes, decoded: Callable[[int, bytes], Any]) -> Any:
         """The object of these bytes."""
         key = (code, data)
-        if key not in self._found:
-            found = self._found[key] = decoded(code, data)
-            if isinstance(found, (dict, list)):
-                self._digests[id(found)] = None
-        return self._found[key]
+        if key in self._found:
+            return self._found[key]
+        if key in self._older:
+            found = self._found[key] = self._older.pop(key)
+            return found
+        found = self._found[key] = decoded(code, data)
+        if isinstance(found, (dict, list)):
+            self._digests[id(found)] = None
+        return found
+
+    def let_go(self) -> None:
+        """Forget what was not asked for since this was last called."""
+        for found in self._older.values():
+            self._digests.pop(id(found), None)
+        self._older, self._found = self._found, {}
 
     def has(self, value: Any) -> bool:
         """Whether a value is one of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
@@ -132,12 +132,14 @@ class Incoming:
             executions,
         ).rowcount
 
-    def delete_missing(self, executions: list[uuid.UUID]) -> int:
-        """Delete the stored rows of some runs that are not among the incoming ones; how many."""
+    def delete_missing(self, first_steps: Mapping[uuid.UUID, int]) -> int:
+        """Delete the stored rows of some runs, from a step on, that are not among the incoming ones; how many."""
         return self._run(
-            "DELETE FROM {table} old WHERE execution_id = ANY(%s) "
+            "DELETE FROM {table} old USING unnest(%s::uuid[], %s::int[]) AS told (run, first) "
+            "WHERE old.execution_id = told.run AND old.step_number >= told.first "
             "AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id)",
-            executions,
+            [*first_steps],
+            [*first_steps.values()],
         ).rowcount
 
     def _run(self, text: str, *values: Any) -> psycopg.Cursor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -70,10 +71,11 @@ def event_ids(execution: uuid.UUID, run: Run, *, first: int = 0) -> tuple[list[s
 class _EventIds:
     """Makes the ids of one run's events, each different, as text."""
 
-    def __init__(self, execution: uuid.UUID, run: Run) -> None:
+    def __init__(self, execution: uuid.UUID, run: Run, taken: Container[str] = ()) -> None:
         self._namespace = uuid_utils.UUID(bytes=execution.bytes)
         # Steps that are made anew have ids of their own: remembering them all is what they are meant to save.
         self._seen: set[str] | None = None if isinstance(run.steps, Steps) else set()
+        self._taken = taken
         self.n_repeated = 0
 
     def of(self, number: int, step: Step) -> str:
@@ -82,7 +84,7 @@ class _EventIds:
         if self._seen is None:
             return event
         repeats = 1
-        while event in self._seen:
+        while event in self._seen or event in self._taken:
             repeats += 1
             event = str(uuid_utils.uuid5(self._namespace, f"{own}#{repeats}"))
         self.n_repeated += repeats > 1
@@ -211,7 +213,7 @@ class RowMaker:
         """The events and states of some runs, a piece at a time; their steps are walked once, and counted."""
         chunk = Chunk()
         for run in runs:
-            snapshots = None if run.states else _SnapshotRows(self, self.id_of(run), is_derived=True)
+            snapshots = None if run.states else SnapshotRows(self, self.id_of(run), is_derived=True)
             deriver = Deriver()
             for number, (step, row) in enumerate(self._stepped(run, 0)):
                 self._count_step(step)
@@ -231,15 +233,23 @@ class RowMaker:
                     chunk = Chunk()
         yield chunk
 
-    def events(self, run: Run, *, first: int = 0) -> Iterator[tuple[Any, ...]]:
-        """The rows of ``observability_events`` of a run, in the order of ``EVENT_COLUMNS``; ``first`` step's number."""
-        for _, row in self._stepped(run, first):
+    def events(self, run: Run, *, first: int = 0, taken: Container[str] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of ``observability_events`` of a run, in the order of ``EVENT_COLUMNS``.
+
+        Parameters
+        ----------
+        first
+            The number of the first of its steps: those before it are not given.
+        taken
+            The ids of those before it.
+        """
+        for _, row in self._stepped(run, first, taken):
             yield row
 
-    def _stepped(self, run: Run, first: int) -> Iterator[tuple[Step, tuple[Any, ...]]]:
+    def _stepped(self, run: Run, first: int, taken: Container[str] = ()) -> Iterator[tuple[Step, tuple[Any, ...]]]:
         """Each step of a run with its row."""
         execution = self.id_of(run)
-        ids = _EventIds(execution, run)
+        ids = _EventIds(execution, run, taken)
         execution_text = str(execution)
         lane = self.lane(run)
         for number, step in enumerate(run.steps, first):
@@ -293,7 +303,7 @@ class RowMaker:
         The states that the source recorded, or else the states derived from the conversation.
         """
         states = sorted(run.states, key=_step_number) if run.states else derived_states(run.steps)
-        rows = _SnapshotRows(self, self.id_of(run), is_derived=not run.states)
+        rows = SnapshotRows(self, self.id_of(run), is_derived=not run.states)
         for state in states:
             rows.add(state)
             yield from rows.take()
@@ -308,7 +318,7 @@ class RowMaker:
         deriver = Deriver() if begun is None else Deriver.behind(begun.document)
         if deriver is None:
             return
-        rows = _SnapshotRows(self, self.id_of(run), is_derived=True)
+        rows = SnapshotRows(self, self.id_of(run), is_derived=True)
         if begun is not None:
             rows.add(begun)
         for number, step in enumerate(run.steps, first):
@@ -358,10 +368,10 @@ class RowMaker:
         return cost if cost is None or cost < _MAX_COST else None
 
 
-class _SnapshotRows:
+class SnapshotRows:
     """The rows of ``execution_snapshots`` of one run, state by state."""
 
-    def __init__(self, maker: RowMaker, execution: uuid.UUID, *, is_derived: bool) -> None:
+    def __init__(self, maker: RowMaker, execution: uuid.UUID, *, is_derived: bool = False) -> None:
         self._maker = maker
         self._execution = str(execution)
         self._namespace = uuid_utils.UUID(bytes=execution.bytes)
@@ -387,6 +397,13 @@ class _SnapshotRows:
     def take(self) -> list[tuple[Any, ...]]:
         """The rows that are complete and were not taken before."""
         return [self._row(row) for row in self._encoder.take()]
+
+    def fork(self) -> SnapshotRows:
+        """Rows that go on from here by themselves: what they take, these do not."""
+        ahead = copy.copy(self)
+        ahead._told, ahead._raws = dict(self._told), {step: [*raws] for step, raws in self._raws.items()}
+        ahead._encoder = self._encoder.fork(dumps=ahead._dumps)
+        return ahead
 
     def finish(self) -> list[tuple[Any, ...]]:
         """The rows that are left; no more states are taken."""
