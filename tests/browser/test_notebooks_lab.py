@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench
+from tests.browser.waiting import eventually
 from workbench import demo
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
@@ -30,6 +31,8 @@ def example(bench: workbench.Workbench, notebook: Any, shot: Callable) -> Callab
         expect(page.locator(".wb-replay-player[data-painted]").first).to_be_attached()
         usual = page.viewport_size
         page.set_viewport_size(TALL)
+        cells = page.locator(".jp-WindowedPanel-outer").first
+        eventually(page, lambda: cells.evaluate("el => el.clientHeight"), lambda height: height > TALL["height"] / 2)
         for look, theme, width in (("light", "light", None), ("dark", "dark", None), ("narrow", "light", 520)):
             notebook.theme(theme)
             notebook.narrow(width)
