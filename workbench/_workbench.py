@@ -369,15 +369,19 @@ class Workbench:
         See :class:`workbench.replay.capture.recording.Recording`, and
         :class:`workbench.replay.capture.continuing.Continued` for what is raised where the branch is taken already.
         """
-        from .replay.capture import record
+        from .data.store.forks import importing
 
+        with importing():
+            from .replay.capture import record
         branch = None if into is None else self.frames.run_id(into)
         return record(self.store, agent_type=agent_type, into=branch, **about)
 
     def trace(self, function: Any = None, /, **about: Any) -> Any:
         """Decorate what is to be captured. See :func:`workbench.replay.capture.decorators.trace`."""
-        from .replay.capture.decorators import trace
+        from .data.store.forks import importing
 
+        with importing():
+            from .replay.capture.decorators import trace
         decorate = trace(store=self.store, **about)
         return decorate if function is None else decorate(function)
 

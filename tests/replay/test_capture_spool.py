@@ -9,6 +9,7 @@ import textwrap
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import workbench
@@ -199,6 +200,67 @@ def test_a_fork_amid_many_threads_does_not_hang(database_url: str, folder: Path)
         for run in bench.executions().filter(agent_type="busy")["id"]:
             events = bench.events(run)
             assert events["step_number"].to_list() == list(range(events.height))
+
+
+SLOW = """
+import importlib.abc, os, signal, sys, threading, time, workbench
+
+class Slow(importlib.abc.MetaPathFinder):
+    "Makes the import of a module slow, and says when it is under way."
+    def __init__(self, name): self.name, self.begun = name, threading.Event()
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name and not self.begun.is_set():
+            self.begun.set()
+            time.sleep(3.0)
+
+def forked():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # a child that hangs is ended
+        workbench.connect(sys.argv[1]).close()
+        with bench.record(agent_type="child") as run:
+            run.event("log")
+            is_there = run.flush(20)
+        os._exit(0 if is_there else 3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+slow = Slow(sys.argv[2])
+sys.meta_path.insert(0, slow)
+bench = workbench.connect(sys.argv[1], lazy=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["workbench.replay.capture.recording", "alembic.script.revision"])
+def test_a_child_that_is_forked_during_an_import_of_ours(server, folder: Path, module: str):
+    """Forked while another thread imports what a first record or the first delivery needs: the child records all."""
+    name = f"fork_{module.rpartition('.')[2]}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    code = """
+    def work():
+        with bench.record(agent_type="parent") as run:
+            run.event("log")
+            run.flush()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert slow.begun.wait(20)
+    code = forked()
+    thread.join()
+    bench.close()
+    sys.exit(code)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW + textwrap.dedent(code), server.url(database=name), module],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    with workbench.connect(server.url(database=name)) as bench:
+        assert sorted(bench.executions()["agent_type"]) == ["child", "parent"]
+        assert bench.executions()["n_events"].to_list() == [1, 1]
+    with psycopg.connect(server.url(user="postgres", database="postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
 def test_what_the_database_refuses_is_put_aside(database_url: str, folder: Path, caplog):

@@ -20,6 +20,7 @@ from sqlalchemy import exc
 
 from workbench.data.store.address import Address
 from workbench.data.store.failures import errors_translated
+from workbench.data.store.forks import importing
 from workbench.data.store.tables import SCHEMA, metadata
 from workbench.errors import QueryError, ReadOnlyError, SchemaError, StoreUnavailableError
 
@@ -212,8 +213,9 @@ def _engine(store: Store) -> sa.Engine:
 def _change(store: Store, verb: str, revision: str) -> None:
     if store.read_only:
         raise ReadOnlyError(f"This connection is read-only; {verb} the schema with one that is not.")
-    from alembic import command
-    from alembic.util import CommandError
+    with importing():
+        from alembic import command
+        from alembic.util import CommandError
 
     with _locked(store), errors_translated(), _engine(store).connect() as connection:
         config = _config()

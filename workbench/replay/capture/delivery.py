@@ -68,7 +68,7 @@ class Delivered:
     def __str__(self) -> str:
         return (
             f"{self.n_spools} spools delivered: {self.n_events} events and {self.n_states} states of {self.n_runs} runs"
-            f" ({self.n_abandoned} abandoned)"
+            f" ({self.n_abandoned} abandoned)" + (f"; {self.n_bad} damaged records were left out" if self.n_bad else "")
         )
 
 
