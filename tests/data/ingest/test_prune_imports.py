@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,32 @@ def test_secrets_of_states_that_went_are_no_longer_marked(bench, tmp_path):
     bench.prune(run, last=1)
 
     assert bench.secrets(run).is_empty()
+
+
+def test_a_bundle_tells_what_was_pruned(bench, tmp_path):
+    """Where it is read, a state that was pruned is refused too; what it says wrongly of gaps is put aside."""
+    with bench.record(agent_type="planner") as recording:
+        for number in range(12):
+            recording.event("message", role="user", text="x")
+            recording.step({"n": number})
+    run = str(recording.id)
+    bench.prune(run, every=5)
+    bundle = bench.export_bundle(run, tmp_path / "run.zip")
+
+    report = read(bench, bundle)
+
+    [copy] = bench.executions(source="workbench-bundle")["id"]
+    assert report.n_bad == 0
+    assert gone(bench, copy) == gone(bench, run) == [(1, 4, 4), (6, 9, 4)]
+    assert whole(bench, copy) == whole(bench, run)
+    with pytest.raises(PrunedError):
+        bench.state(copy, 7)
+    with zipfile.ZipFile(bundle) as archive:
+        lines = archive.read("run.jsonl")
+    with zipfile.ZipFile(tmp_path / "wrong.zip", "w") as archive:
+        for wrong in ((9, 1, 1), (-1, 3, 1), (3, 5, 1), (1, 2, 0), (1, 2**40, 3)):
+            gap = dict(zip(("first_step", "last_step", "n_states"), wrong, strict=True))
+            lines += json.dumps({"kind": "pruned", **gap}).encode() + b"\n"
+        archive.writestr("run.jsonl", lines)
+    assert read(bench, tmp_path / "wrong.zip").n_bad == 5
+    assert gone(bench, copy) == [(1, 4, 4), (6, 9, 4)]

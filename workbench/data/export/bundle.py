@@ -7,6 +7,7 @@ nothing is written.
 from __future__ import annotations
 
 import io
+import uuid
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from workbench.data.export.disclosure import Disclosure, named
 from workbench.data.secrets.known import knowing
 from workbench.data.secrets.leaks import refuse
 from workbench.data.secrets.scan import strings
+from workbench.data.store.pruned import gaps
 from workbench.data.store.snapshots import rebuild_all
 from workbench.errors import ConfigurationError, NotFoundError
 
@@ -126,6 +128,7 @@ def _lines(store: Store, run_id: str) -> Iterator[dict[str, Any]]:
             events.execute(_EVENTS, [run_id])
             for event in events:
                 yield {"kind": "event", **orjson.loads(event[0])}
+        has_states = False
         with connection.cursor("wb_bundle_states") as states:
             states.execute(_STATES, [run_id])
             told: dict[int, dict[str, Any]] = {}
@@ -136,8 +139,13 @@ def _lines(store: Store, run_id: str) -> Iterator[dict[str, Any]]:
                     yield step, keyframe, state
 
             for step, state in rebuild_all(rows()):
+                has_states = True
                 copied = orjson.loads(orjson.dumps(state))  # it shares parts with the next one, and is changed in place
                 yield {"kind": "state", "step_number": step, **told.pop(step), "document": copied}
+        # Derived states are made anew where the bundle is read, those that were pruned too.
+        if has_states:
+            for gap in gaps(connection, [run_id]).get(uuid.UUID(run_id), []):
+                yield {"kind": "pruned", **gap._asdict()}
 
 
 def _object(alias: str, names: tuple[str, ...]) -> str:

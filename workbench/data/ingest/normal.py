@@ -218,6 +218,7 @@ class Run:
     metadata: dict[str, Any] = field(default_factory=dict)
     steps: Sequence[Step] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
+    gaps: list[tuple[int, int, int]] = field(default_factory=list)  # first and last step without a state, and how many
 
 
 @dataclass(slots=True, frozen=True)

@@ -65,6 +65,11 @@ def joined(found: Iterable[Gap]) -> list[Gap]:
     return whole
 
 
+def add_gaps(connection: psycopg.Connection, run: uuid.UUID, found: Iterable[Gap]) -> None:
+    """Note gaps of a run beside those that are known."""
+    write_gaps(connection, run, joined([*gaps(connection, [run]).get(run, []), *found]))
+
+
 def write_gaps(connection: psycopg.Connection, run: uuid.UUID, found: Iterable[Gap], *, is_new: bool = True) -> None:
     """Replace what is noted of a run's gaps; ``is_new``: states were pruned now, else they stand elsewhere now."""
     row = connection.execute("SELECT max(pruned_at) FROM workbench.pruned_states WHERE execution_id = %s", [run])

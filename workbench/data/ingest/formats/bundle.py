@@ -84,9 +84,20 @@ def _taken(run: Run | None, given: dict[str, Any]) -> Run:
                 checkpoint=bool(given.get("checkpoint")),
             )
         )
+    elif kind == "pruned":
+        run.gaps.append(_gap(run, int(given["first_step"]), int(given["last_step"]), int(given["n_states"])))
     else:
         raise ValueError(f"unknown kind {kind!r}")
     return run
+
+
+def _gap(run: Run, first: int, last: int, n_states: int) -> tuple[int, int, int]:
+    """Steps without a state; the bundle tells of its states before."""
+    if not 0 <= first <= last < 2**31 or not 0 < n_states < 2**31:
+        raise ValueError(f"steps {first} to {last} are none that were pruned")
+    if any(first <= state.step_number <= last for state in run.states):
+        raise ValueError(f"a state stands among the steps {first} to {last}, which are said to have none")
+    return first, last, n_states
 
 
 def _run(given: Mapping[str, Any]) -> Run:

@@ -14,7 +14,7 @@ import psycopg
 
 from workbench.data.ingest.writing.rows import SNAPSHOT_COLUMNS
 from workbench.data.secrets.marks import Marks
-from workbench.data.store.pruned import Gap, gaps, joined, write_gaps
+from workbench.data.store.pruned import Gap, add_gaps, gaps, write_gaps
 from workbench.data.store.thin import thinned
 
 _Row = Sequence[Any]  # in the order of SNAPSHOT_COLUMNS
@@ -59,6 +59,11 @@ class Absent:
         self._found[run] = []
         return _without(rows, gone, self._found[run])
 
+    def add(self, run: uuid.UUID, told: Iterable[tuple[int, int, int]]) -> None:
+        """Note what a file itself says is away: it was pruned where the file was written."""
+        if told := list(told):
+            add_gaps(self._connection, run, [Gap(*gap) for gap in told])
+
     def write(self) -> None:
         """Note where the gaps of the runs are now; their rows have been written."""
         for run, found in self._found.items():
@@ -99,7 +104,7 @@ def thin(connection: psycopg.Connection, run: uuid.UUID, dropped: set[int]) -> i
             "DELETE FROM workbench.execution_snapshots WHERE id = ANY(%s)", [[id for id, _ in own.values()]]
         )
         connection.cursor().executemany(_CHANGE, changed)
-        write_gaps(connection, run, joined([*gaps(connection, [run]).get(run, []), *found]))
+        add_gaps(connection, run, found)
     return len(own)
 
 

@@ -108,6 +108,8 @@ class Merger:
         states = [self._absent.without(execution, maker.snapshots(run)) for execution, run in runs.items()]
         self._snapshots.fill(chain.from_iterable(states))
         self._absent.write()
+        for execution, run in runs.items():
+            self._absent.add(execution, run.gaps)
         stale = self._snapshots.delete_stale(list(runs))
         snapshots_new, snapshots_updated = self._snapshots.upsert(list(runs))
         # Of a file by lines that has all stored steps, or is made of all files, nothing is told elsewhere.

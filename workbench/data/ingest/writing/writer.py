@@ -20,6 +20,7 @@ from workbench.data.ingest.normal import BadLine, Run, Steps
 from workbench.data.ingest.reading.marks import mark
 from workbench.data.ingest.reading.source import Source
 from workbench.data.ingest.report import MAX_BAD_LINES, Counts, FileReport, Item
+from workbench.data.ingest.writing.absent import Absent
 from workbench.data.ingest.writing.ahead import Ahead
 from workbench.data.ingest.writing.joined import Joiner
 from workbench.data.ingest.writing.links import AMBIGUOUS, Links
@@ -249,6 +250,10 @@ class Writer:
         for chunk in maker.chunks(runs):
             self._ahead.do(self._write_chunk, chunk)
             added += Counts(0, len(chunk.events), len(chunk.snapshots))
+        for run in runs:
+            if run.gaps:
+                self._ahead.finish()
+                Absent(connection, ()).add(maker.id_of(run), run.gaps)
         self._held += added
         self._new += added
 
