@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,24 @@ def test_a_total_that_a_part_reported_goes_when_the_whole_reports_none(store: St
     expected = read(store, tmp_path, ("rollout.jsonl", whole))
 
     assert read(store, tmp_path, ("rollout.jsonl", part), ("rollout.jsonl", whole)) == expected
+
+
+def test_what_a_run_says_that_it_cost_stays_when_parts_are_put_together(store: Store, tmp_path: Path) -> None:
+    """Where steps say nothing of cost, the greater total of two files of the run counts, in either order."""
+
+    def trajectory(cost: float, *words: str) -> tuple[str, bytes]:
+        steps = [{"action": "ls", "observation": said, "response": said, "thought": said} for said in words]
+        stats = {"instance_cost": cost, "tokens_sent": int(cost * 100), "tokens_received": 1, "api_calls": len(steps)}
+        history = [{"role": "system", "content": "fix it"}, {"role": "user", "content": "a bug"}]
+        made = {"environment": "e", "trajectory": steps, "history": history, "info": {"model_stats": stats}}
+        return "run.traj", dumps(made)
+
+    part, other = trajectory(0.5, "one", "two"), trajectory(0.75, "one", "three")
+    for files in ((part, other), (other, part)):
+        read(store, tmp_path, *files)
+        with store.raw() as connection:
+            spent = connection.execute(_SPENT).fetchall()
+        assert spent == [(Decimal("0.75"), "source", 75)]
+
+
+_SPENT = "SELECT cost, cost_source, token_usage->'input_tokens' FROM workbench.agent_executions"

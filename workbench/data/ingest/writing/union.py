@@ -76,7 +76,9 @@ class Union:
             self._unite_row(execution, run, whole, news, told_by_part=news | finished)
             self._connection.execute(_TIMES, parameters)
             if self._settle is None:
-                self._connection.execute(_TOTALS, parameters)
+                told = dict(zip(EXECUTION_COLUMNS, self._maker.execution(run), strict=True))
+                spent = {"usage": told["token_usage"], "cost": told["cost"]}
+                self._connection.execute(_TOTALS.encode(), {**parameters, **spent})
         return Counts(0, events_new, snapshots_new)
 
     def _unite_row(
@@ -267,8 +269,18 @@ UPDATE workbench.agent_executions SET
 WHERE id = %(run)s
 """
 
-# A parent span may repeat the sum of its model calls: where there are model calls, they alone are counted.
-_TOTALS = """
+
+def _sum_of(usage: str) -> str:
+    return f"(SELECT sum(value::numeric) FROM jsonb_each_text({usage}))"
+
+
+# A parent span may repeat the sum of its model calls: where there are model calls, they alone are counted. Where no
+# step says what it took, but the run does: what is spent only grows, so the greater is that of the whole.
+_COST = (
+    "CASE WHEN priced.n_steps > 0 THEN priced.cost "
+    "ELSE greatest(%(cost)s::numeric, CASE WHEN run.cost_source = 'source' THEN run.cost END) END"
+)
+_TOTALS = f"""
 WITH counted AS (
   SELECT data FROM workbench.observability_events
   WHERE execution_id = %(run)s AND data ? 'usage' AND (event_type = 'llm_call' OR NOT EXISTS (
@@ -277,13 +289,15 @@ WITH counted AS (
 tokens AS (
   SELECT jsonb_object_agg(key, total) AS usage FROM (
     SELECT key, sum(value::bigint) AS total FROM counted, jsonb_each_text(data->'usage') GROUP BY key) AS summed)
-UPDATE workbench.agent_executions SET
-  token_usage = coalesce((SELECT usage FROM tokens), token_usage),
-  cost = priced.cost, cost_source = CASE WHEN priced.cost IS NOT NULL THEN 'source' END
+UPDATE workbench.agent_executions AS run SET
+  token_usage = coalesce((SELECT usage FROM tokens), CASE WHEN {_sum_of("%(usage)s::jsonb")}
+    > coalesce({_sum_of("run.token_usage")}, 0) THEN %(usage)s::jsonb END, run.token_usage),
+  cost = {_COST}, cost_source = CASE WHEN {_COST} IS NOT NULL THEN 'source' END
 FROM (
-  SELECT CASE WHEN count(*) = count(data->>'cost_usd') THEN sum((data->>'cost_usd')::numeric) END AS cost FROM counted
+  SELECT CASE WHEN count(*) = count(data->>'cost_usd') THEN sum((data->>'cost_usd')::numeric) END AS cost,
+    count(*) AS n_steps FROM counted
 ) AS priced
-WHERE id = %(run)s
+WHERE run.id = %(run)s
 """
 
 # Parts of a run that each report a total: a running total only grows, so the greater one is that of the whole.
