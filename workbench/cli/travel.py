@@ -133,6 +133,9 @@ def prune(
     before: Annotated[
         int | None, typer.Option(min=1, help="Only states of steps before this one go.", metavar="STEP")
     ] = None,
+    checkpoints: Annotated[
+        bool, typer.Option(help="Keep the checkpoints that the agent made; LangGraph makes one after each step.")
+    ] = True,
     abandoned: Annotated[
         bool, typer.Option("--abandoned", help="What a rollback left behind, in all branches, and nothing else.")
     ] = False,
@@ -141,7 +144,8 @@ def prune(
     """Leave out stored states. Events, checkpoints, noted steps, forks and the last state of a run always stay."""
     shell: Shell = ctx.obj
     with shell.bench() as bench:
-        done = bench.prune(runs, every=every, last=last, before=before, abandoned=abandoned, dry_run=dry_run)
+        rule = {"every": every, "last": last, "before": before, "checkpoints": checkpoints, "abandoned": abandoned}
+        done = bench.prune(runs, **rule, dry_run=dry_run)
     if shell.json:
         return shell.dump(done.as_dict())
     return print(done)

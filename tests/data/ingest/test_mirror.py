@@ -289,3 +289,29 @@ def test_delta_channels_are_rebuilt_also_after_pruning(saver: WorkbenchSaver) ->
     saver.prune(["t"])
     assert graph.get_state(config("t")).values["xs"] == whole
     assert 1 <= sum(1 for _ in saver.list(config("t"))) < n_before
+
+
+def test_states_of_a_thread_that_were_pruned_stay_away_while_it_goes_on(
+    bench: workbench.Workbench, saver: WorkbenchSaver
+) -> None:
+    """Each state is a checkpoint, and stays unless asked for; the graph goes on as ever, and brings new states alone."""
+    from workbench.errors import PrunedError
+
+    graph = graphs.agent(saver, messages=[*graphs.answers((1, 2)), *graphs.answers((3, 4))])
+    graph.invoke(asked("Add them."), config("t"))
+    run = saver.run("t")
+    first = {row["step_number"]: row["state"] for row in bench.snapshots(run).to_dicts()}
+    assert bench.prune(run, last=1).n_removed == 0
+    kept = bench.prune(run, last=1, checkpoints=False).plan.filter("is_kept")["step_number"].to_list()
+    assert 0 < len(kept) < len(first)
+
+    graph.invoke(asked("And these."), config("t"))
+
+    assert saver.run("t") == run
+    after = {row["step_number"]: row["state"] for row in bench.snapshots(run).to_dicts()}
+    assert {step for step in first if step in after} == set(kept)
+    assert all(after[step] == first[step] for step in kept)
+    assert len(after) > len(kept)
+    with pytest.raises(PrunedError):
+        bench.state(run, min(first))
+    assert len(graph.get_state(config("t")).values["messages"]) > 4

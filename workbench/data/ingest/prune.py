@@ -77,6 +77,7 @@ def prune(
     every: int | None = None,
     last: int | None = None,
     before: int | None = None,
+    checkpoints: bool = True,
     abandoned: bool = False,
     dry_run: bool = False,
 ) -> Pruned:
@@ -97,6 +98,9 @@ def prune(
         Keep the last so many states of each run.
     before
         Only states of steps before this one go.
+    checkpoints
+        ``False`` lets go of checkpoints that the agent made too, as LangGraph does after each step; what its saver
+        goes on from is kept apart, and stays. Those that people named stay as well.
     abandoned
         Look at what a rollback left behind instead, in all branches of the runs. Else that is not touched.
     dry_run
@@ -127,7 +131,7 @@ def prune(
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         _take_turns(connection, list(spans))
-        rule = _Rule(every, last, before)
+        rule = _Rule(every, last, before, checkpoints)
         plans = [_plan(connection, run, span, rule) for run, span in spans.items()]
         plan = pl.concat([pl.DataFrame(schema=SCHEMA), *plans])
         size = int(plan["size_bytes"].sum())
@@ -148,6 +152,7 @@ class _Rule:
     every: int | None
     last: int | None
     before: int | None
+    checkpoints: bool
 
 
 def _spans(frames: Frames, runs: Sequence[str], *, abandoned: bool) -> dict[str, tuple[int, int | None]]:
@@ -191,7 +196,7 @@ def _plan(connection: psycopg.Connection, run: str, span: tuple[int, int | None]
     """Each state of a run, and why it stays if it does."""
     rows = connection.execute(_STATES, [run]).fetchall()
     steps = [row[0] for row in rows]
-    needed = {step: "checkpoint" for step, is_checkpoint, _ in rows if is_checkpoint}
+    needed = {step: "checkpoint" for step, is_checkpoint, _ in rows if is_checkpoint and rule.checkpoints}
     for at, why in connection.execute(_NEEDED, {"run": run}):
         until = [step for step in steps if step <= at]  # the state after a step is that of the last one until then
         if until:
