@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import random
 import uuid
@@ -22,6 +23,7 @@ import workbench
 from workbench.data.ingest import live_runs, mirror
 from workbench.data.ingest.live_thread import LiveThread
 from workbench.data.store.graphs import Graphs, Point
+from workbench.errors import StoreUnavailableError
 from workbench.replay.langgraph import WorkbenchSaver
 
 SEEDS = range(6)
@@ -313,3 +315,59 @@ def test_runs_that_somebody_deleted_are_told_again_as_a_whole(bench: workbench.W
 
     assert differences(bench) == {}
     assert "question 0" in bench.events(saver.run("t"), fields={"text": "data.text"})["text"].to_list()
+
+
+# -- in the middle of it -----------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_dies_while_it_mirrors_breaks_no_agent(
+    bench: workbench.Workbench, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever mirrors is cut off again and again: all turns are taken, and the runs tell them in the end."""
+    monkeypatch.setattr(mirror, "_PAUSE_S", 0.0)
+    saver = WorkbenchSaver(bench)
+    graph = conversation(saver)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    n_cut = 0
+    with psycopg.connect(database_url, autocommit=True) as other:
+        for n in range(12):
+            graph.invoke({"messages": [HumanMessage(f"question {n}")]}, config)
+            n_cut += other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).rowcount
+
+    while True:  # a read is told once that its connection was cut
+        try:
+            saver.flush()
+        except StoreUnavailableError:
+            continue
+        break
+    assert n_cut > 0
+    assert differences(bench) == {}
+    assert len(graph.get_state(config).values["messages"]) == 24
+
+
+def test_a_graph_that_is_cancelled_in_the_middle_goes_on_later(bench: workbench.Workbench) -> None:
+    """Cancelled at random moments, the thread has whole checkpoints, takes the next turn, and its rows are right."""
+    chance = random.Random(1)
+    saver = WorkbenchSaver(bench)
+    graph = conversation(saver)
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    async def turns() -> None:
+        for n in range(12):
+            task = asyncio.create_task(graph.ainvoke({"messages": [HumanMessage(f"question {n}")]}, config))
+            await asyncio.sleep(chance.random() * 0.2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(turns())
+    saver.flush()
+    assert differences(bench) == {}
+
+    found = graph.invoke({"messages": [HumanMessage("and now?")]}, config)
+    saver.flush()
+
+    assert found["messages"][-2].content == "and now?"
+    assert differences(bench) == {}
