@@ -294,7 +294,7 @@ def test_delta_channels_are_rebuilt_also_after_pruning(saver: WorkbenchSaver) ->
 def test_states_of_a_thread_that_were_pruned_stay_away_while_it_goes_on(
     bench: workbench.Workbench, saver: WorkbenchSaver
 ) -> None:
-    """Each state is a checkpoint, and stays unless asked for; the graph goes on as ever, and brings new states alone."""
+    """Each state is a checkpoint, and stays unless asked for; the graph goes on and brings new states alone."""
     from workbench.errors import PrunedError
 
     graph = graphs.agent(saver, messages=[*graphs.answers((1, 2)), *graphs.answers((3, 4))])
