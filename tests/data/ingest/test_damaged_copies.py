@@ -80,6 +80,21 @@ def test_of_two_tellings_of_a_line_the_one_without_a_hole_counts(store: Store, t
     assert read(store, tmp_path, torn, short) == expected
 
 
+def test_a_torn_line_without_an_id_is_the_one_between_the_same_lines(store: Store, tmp_path: Path) -> None:
+    """A torn line of a Codex session is no further step where another file has it whole, whichever is read first."""
+    start = {"timestamp": "2025-05-01T12:00:00Z", "type": "session_meta", "payload": {"id": "5e551000-1"}}
+    lines = [dumps(start) + b"\n"]
+    for n in range(1, 5):
+        said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"{_SAID} {n}"}]}
+        lines.append(dumps({"timestamp": f"2025-05-01T12:00:0{n}Z", "type": "response_item", "payload": said}) + b"\n")
+    whole = "rollout.jsonl", b"".join(lines)
+    torn = "rollout.jsonl", b"".join(lines[:2]) + with_hole(lines[2]) + b"".join(lines[3:])
+    expected = read(store, tmp_path, whole)
+
+    assert read(store, tmp_path, whole, torn) == expected
+    assert read(store, tmp_path, torn, whole) == expected
+
+
 def test_a_session_that_goes_on_behind_damage_is_brought_up_to_date(store: Store, tmp_path: Path) -> None:
     """A file that has been damaged all the time is no worse copy of itself: what it says now counts."""
     lines = [claude_line(n) for n in range(2)]

@@ -94,6 +94,16 @@ class Incoming:
         ).fetchone()
         return cast(tuple[int, int], row)
 
+    def n_torn(self, execution: uuid.UUID) -> int:
+        """How many stored events that are not among the incoming ones were read of lines that are not quite JSON."""
+        # Such lines are kept as they are. Ids of version 5 are made of a file; what was added by hand has others.
+        row = self._run(
+            "SELECT count(*) FROM {table} old WHERE execution_id = %s AND raw IS NOT NULL "
+            "AND substr(id::text, 15, 1) = '5' AND NOT EXISTS (SELECT FROM {temporary} new WHERE new.id = old.id)",
+            execution,
+        ).fetchone()
+        return row[0] if row else 0
+
     def unknown(self, executions: list[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
         """By run: the ids of the rows that are not stored."""
         rows = self._run(

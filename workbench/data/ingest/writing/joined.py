@@ -32,6 +32,7 @@ class Whole(NamedTuple):
 
     run: Run
     source: Source
+    n_mended: int = 0  # lines with a hole that are not in it, for a file has them whole
 
 
 class Joiner:
@@ -103,7 +104,7 @@ class Joiner:
             file.check()
         path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="workbench-joined-"))) / "lines"
         with path.open("wb") as out:
-            lines.write(out)
+            n_mended = lines.write(out)
         # Named as the run: readers may take a hint from the name, and the name of no part is more right than others.
         name = f"{run.source_id.rsplit('/', 1)[-1]}.jsonl"
         source = Source(name, path=path, origin=self._source.stored_path)
@@ -111,7 +112,7 @@ class Joiner:
             if isinstance(found, Run) and execution_id(self._reader.FORMAT, found.source_id) == execution:
                 if not getattr(self._reader, "MARKS", False):
                     mark(found.steps, getattr(self._reader, "is_open", None))
-                return Whole(found, source)
+                return Whole(found, source, n_mended)
         return None
 
 

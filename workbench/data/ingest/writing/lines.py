@@ -64,8 +64,9 @@ class Lines:
             self._torn.add(number)
         return number
 
-    def write(self, out: BinaryIO) -> None:
-        """Write the one file."""
+    def write(self, out: BinaryIO) -> int:
+        """Write the one file; how many lines with a hole have no place in it, for another file has them whole."""
+        n_mended = self._mend()
         self._unite()
         parts = [part for _, part in sorted(self._parts)]
         found = {number: self._ids.get(own) for number, own in self._above.items()}
@@ -73,6 +74,28 @@ class Lines:
         for number in interleave(parts, self._times, above):
             self._file.seek(self._ends[number])
             out.write(self._file.read(self._ends[number + 1] - self._ends[number]))
+        return n_mended
+
+    def _mend(self) -> int:
+        """Take for a line with a hole what stands between the same two lines in another file."""
+        holes = {
+            (part[place - 1], part[place + 1]): number
+            for _, part in self._parts
+            for place, number in enumerate(part[1:-1], start=1)
+            if number in self._torn
+        }
+        if not holes:
+            return 0
+        whole = {
+            holes[around]: part[place]
+            for _, part in self._parts
+            for place in range(1, len(part) - 1)
+            if (around := (part[place - 1], part[place + 1])) in holes and part[place] not in self._torn
+        }
+        for _, part in self._parts:
+            for place, number in enumerate(part):
+                part[place] = whole.get(number, number)
+        return len(whole)
 
     def _unite(self) -> None:
         """Let a line that files tell differently be one: as the file that goes on longest tells it, whole if any does.

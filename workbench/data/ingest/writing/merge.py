@@ -130,8 +130,10 @@ class Merger:
             maker = RowMaker(self._maker.format, whole.source, self._maker.import_id)
             self._events.fill(maker.events(whole.run))
             _, missing, *_ = self._events.compare([execution])[execution]
-            if missing:  # added by hand, or by a file of which the store no longer knows that it holds the run
-                return None
+            if missing > self._events.n_torn(execution) or missing > whole.n_mended:
+                return None  # added by hand, or by a file of which the store no longer knows that it holds the run
+            if missing:  # what was read of lines that are known whole now
+                self._events.delete_missing({execution: 0})
             done = self._write({execution: whole.run}, maker)
             is_other = bool(done.updated) or done.new != Counts()
             return done + Merged(Counts(), 0, int(is_other))
