@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -34,6 +35,18 @@ def _spool() -> Iterator[None]:
         os.environ["WORKBENCH_SPOOL"] = folder
         yield
         del os.environ["WORKBENCH_SPOOL"]
+
+
+@pytest.fixture(autouse=True)
+def _no_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No event loop runs: that of the browser, which other tests of the process use, is marked as running for ever."""
+    if "playwright" in request.fixturenames:
+        yield
+        return
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
 
 
 @pytest.fixture
